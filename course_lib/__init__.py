@@ -1,0 +1,1 @@
+"""Reference implementations, exercises and grading for the course on the three transformer architectures."""
