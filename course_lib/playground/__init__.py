@@ -1,0 +1,5 @@
+"""Interactive pages of the course: functions that compute, under a thin layer of ipywidgets."""
+
+from course_lib.playground.predict import predict
+
+__all__ = ["predict"]
