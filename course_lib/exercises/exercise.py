@@ -1,0 +1,157 @@
+"""One exercise: what a learner writes, what it is worth, and every mistake we know how to name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from course_lib.exercises.judging import Equality, Failure, Judge, Misconception
+from course_lib.exercises.running import Case, Observation, RunSide, draw, run
+
+__all__ = ["Exercise", "GroupResult", "Verdict"]
+
+CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One case group: its name, the points it gave of those it could, and its first failure.
+
+    counted: False while the first group fails: a mask with the wrong pattern earns nothing for its device.
+    """
+
+    name: str
+    points: float
+    max_points: float
+    failure: Failure | None
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a piece of work is worth, and why.
+
+    status: passed, failed, not written, forbidden, no evidence, or checker failed, which is nobody's zero.
+    misconception: name of the known mistake the work looks like, else None; hint: what the bank says to it.
+    """
+
+    exercise: str
+    status: str
+    points: float
+    max_points: float
+    groups: tuple[GroupResult, ...] = ()
+    misconception: str | None = None
+    hint: str = ""
+    reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the work earns all points."""
+        return self.status == "passed"
+
+    @property
+    def message(self) -> str:
+        """The verdict card as plain text."""
+        from course_lib.exercises.card import render  # the card reads verdicts, so it is imported late
+
+        return render(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """An exercise joins its run side and its bank.
+
+    reference: the implementation in course_lib that the work is checked against.
+    groups: points of each case group, in the order a learner should mend them; while the first, which is the idea
+    of the exercise, fails, the others are shown and not counted.
+    misconceptions: name -> (wrong implementation, hint). alternatives: right implementations, written differently.
+    hints: from a nudge to nearly the answer. forbidden: name that must not be used -> the sentence that says so.
+    """
+
+    side: RunSide
+    reference: Callable[..., Any]
+    groups: Mapping[str, float]
+    misconceptions: Mapping[str, Misconception]
+    alternatives: Sequence[Callable[..., Any]]
+    hints: Sequence[str]
+    judge: Judge = field(default_factory=Equality)
+    difficulty: int = 1
+    minutes: int = 5
+    forbidden: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Public name: lesson and reference, "01.create_causal_mask"."""
+        return self.side.id
+
+    @property
+    def title(self) -> str:
+        """What the exercise is called in a table of exercises."""
+        return self.side.title
+
+    @property
+    def points(self) -> float:
+        """Points of all case groups together."""
+        return sum(self.groups.values())
+
+    def grade(self, student: Any, seed: int = 0) -> Verdict:
+        """Run the learner's function or class on the cases of `seed` and judge what came back."""
+        try:
+            seen = run(self.side, student, draw(self.side, seed), seed)
+        except Exception as error:
+            return self.refuse("checker failed", f"{CHECKER_FAILED} ({type(error).__name__}: {error})")
+        return self.decide(seen, seed)
+
+    def decide(self, seen: list[Observation], seed: int = 0) -> Verdict:
+        """Judge observations made on the cases of `seed`; a crash in here is the checker's failure, not a zero."""
+        try:
+            return self._decide(seen, seed)
+        except Exception as error:
+            return self.refuse("checker failed", f"{CHECKER_FAILED} ({type(error).__name__}: {error})")
+
+    def refuse(self, status: str, reason: str) -> Verdict:
+        """Give a verdict without points for work that was not judged: `reason` is one sentence."""
+        return Verdict(self.id, status, 0, self.points, reason=reason)
+
+    def _decide(self, seen: list[Observation], seed: int) -> Verdict:
+        cases = draw(self.side, seed)
+        if len(seen) != len(cases):
+            return self.refuse("no evidence", f"Expected {len(cases)} observations, got {len(seen)}.")
+        if all(got.kind == "error" and got.type == "NotImplementedError" for got in seen):
+            return self.refuse("not written", self.side.todo)
+        expected = _reference_run(self, seed)
+        findings = self.judge.findings(seen, cases, expected)
+        results: list[GroupResult] = []
+        for group, points in self.groups.items():
+            failure = next((f.failure for f in findings if f.group == group and f.failure), None)
+            counted = not results or results[0].failure is None
+            earned = points if counted and failure is None else 0
+            results.append(GroupResult(group, earned, points, failure, counted))
+        if all(result.failure is None for result in results):
+            return Verdict(self.id, "passed", self.points, self.points, tuple(results))
+        name = self._diagnose(seen, cases, expected, seed)
+        hint = self.misconceptions[name].hint if name else ""
+        earned = sum(result.points for result in results)
+        return Verdict(self.id, "failed", earned, self.points, tuple(results), name, hint)
+
+    def _diagnose(
+        self, seen: list[Observation], cases: list[Case], expected: list[Observation], seed: int
+    ) -> str | None:
+        """Name the misconception that behaves most like the work; None when none does."""
+        likeness = {
+            name: self.judge.alike(seen, _wrong_run(self, name, seed), cases, expected)
+            for name in self.misconceptions
+        }
+        best = max(likeness, key=likeness.__getitem__, default=None)
+        return best if best is not None and likeness[best] > 0 else None
+
+
+# The judge's own runs depend on nothing but the seed, and a class is graded with one seed.
+@lru_cache(maxsize=256)
+def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
+    return run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
+
+
+@lru_cache(maxsize=1024)
+def _wrong_run(exercise: Exercise, name: str, seed: int) -> list[Observation]:
+    return run(exercise.side, exercise.misconceptions[name].wrong, draw(exercise.side, seed), seed)

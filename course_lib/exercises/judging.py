@@ -1,0 +1,196 @@
+"""The bank side of an exercise: decide what observations are worth, and name the cause of a mistake.
+
+A judge never calls a learner's code. It looks at plain observations, group by group, and to name a mistake it runs
+the bank's own wrong implementations on the same cases and asks which one behaves alike.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from course_lib.exercises.running import Case, Observation
+
+__all__ = ["Equality", "Failure", "Finding", "Judge", "Misconception", "Predicates", "compare"]
+
+
+class Misconception(NamedTuple):
+    """A wrong implementation that learners really write, and the hint for who wrote it."""
+
+    wrong: Callable[..., Any]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case fails: one sentence, the call it happened in and, where a picture helps, both values."""
+
+    sentence: str
+    shown: str = ""
+    expected: Tensor | None = None
+    got: Tensor | None = None
+
+
+class Finding(NamedTuple):
+    """The outcome of one thing looked at: the group whose points it decides, its name, and the failure if any."""
+
+    group: str
+    key: str
+    failure: Failure | None
+
+
+class Judge(Protocol):
+    """Decides what observations are worth."""
+
+    def findings(
+        self, seen: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> list[Finding]: ...
+
+    def alike(
+        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> float: ...
+
+
+@dataclass(frozen=True)
+class Equality:
+    """Each case must give what the reference gives, to a stated tolerance.
+
+    rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-6
+
+    def findings(
+        self, seen: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> list[Finding]:
+        """Give one finding a case."""
+        return [
+            Finding(case.group, str(number), self._failure(got, want, case))
+            for number, (got, want, case) in enumerate(zip(seen, expected, cases, strict=True))
+        ]
+
+    def alike(
+        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> float:
+        """Say how much `seen` behaves like `other`: 1 on every case, 0.5 on every failing case, else 0."""
+        same = [compare(a, b, self.rtol, self.atol) is None for a, b in zip(seen, other, strict=True)]
+        failing = [finding.failure is not None for finding in self.findings(seen, cases, expected)]
+        if all(same):
+            return 1.0
+        return 0.5 if all(s for s, f in zip(same, failing, strict=True) if f) else 0.0
+
+    def _failure(self, got: Observation, want: Observation, case: Case) -> Failure | None:
+        failure = compare(got, want, self.rtol, self.atol)
+        return failure and Failure(failure.sentence, case.shown, failure.expected, failure.got)
+
+
+@dataclass(frozen=True)
+class Predicates:
+    """The answers must have stated properties, where no single answer is the right one.
+
+    predicates: by name, (group, property). A property takes the observations and the cases and returns None or the
+    sentence that says what is wrong.
+    """
+
+    predicates: Mapping[str, tuple[str, Callable[[list[Observation], list[Case]], str | None]]]
+
+    def findings(
+        self, seen: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> list[Finding]:
+        """Give one finding a predicate; a call that raised fails every predicate."""
+        raised = next((n for n, got in enumerate(seen) if got.kind == "error"), None)
+        if raised is not None:
+            failure = Failure(_raised(seen[raised]), cases[raised].shown)
+            return [Finding(group, name, failure) for name, (group, _) in self.predicates.items()]
+        sentences = {name: test(seen, cases) for name, (_, test) in self.predicates.items()}
+        return [
+            Finding(group, name, sentences[name] and Failure(sentences[name]))
+            for name, (group, _) in self.predicates.items()
+        ]
+
+    def alike(
+        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> float:
+        """Say whether both break the same predicates: 1 or 0."""
+        return float(self._broken(seen, cases, expected) == self._broken(other, cases, expected))
+
+    def _broken(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> set[str]:
+        return {finding.key for finding in self.findings(seen, cases, expected) if finding.failure}
+
+
+def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Failure | None:
+    """Compare two observations; None when they agree, else the first difference in words."""
+    if want.kind == "error" or got.kind == "error":
+        if got.kind == want.kind and got.type == want.type:
+            return None
+        return Failure(_raised(got) if got.kind == "error" else f"expected {_an(want.type)}, and nothing was raised")
+    if got.inputs_changed != want.inputs_changed:
+        return Failure("the call changed its arguments in place; work on copies")
+    if want.kind == "bool" and got.kind == "tensor" and got.value.dtype == torch.bool and got.value.numel() == 1:
+        got = Observation("bool", "bool", bool(got.value))  # a bool in a tensor is a fair answer
+    if got.kind != want.kind:
+        return Failure(f"expected {_an(_kind(want))}, got {_an(_kind(got))}")
+    if want.kind == "tensor":
+        return _compare_tensors(got, want, rtol, atol)
+    if want.kind == "list":
+        return _compare_items(dict(enumerate(got.value)), dict(enumerate(want.value)), rtol, atol)
+    if want.kind == "dict":
+        return _compare_items(got.value, want.value, rtol, atol)
+    if want.kind == "float":
+        close = torch.isclose(torch.tensor(got.value), torch.tensor(want.value), rtol, atol, equal_nan=True)
+        return None if close else Failure(f"expected {want.value:.6g}, got {got.value:.6g}")
+    return None if got.value == want.value else Failure(f"expected {want.value!r}, got {got.value!r}")
+
+
+def _compare_items(got: dict, want: dict, rtol: float, atol: float) -> Failure | None:
+    if set(got) != set(want):
+        return Failure(f"expected the parts {sorted(want)}, got {sorted(got)}")
+    for key in want:
+        failure = compare(got[key], want[key], rtol, atol)
+        if failure is not None:
+            return Failure(f"{key}: {failure.sentence}", "", failure.expected, failure.got)
+    return None
+
+
+def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: float) -> Failure | None:
+    mine, right = got.value, want.value
+    if mine.shape != right.shape:
+        return Failure(f"expected shape {tuple(right.shape)}, got {tuple(mine.shape)}", "", right, mine)
+    if mine.dtype != right.dtype:
+        return Failure(f"expected dtype {right.dtype}, got {mine.dtype}", "", right, mine)
+    if got.device != want.device:
+        return Failure(f"expected a tensor on the device {want.device!r}, got one on {got.device!r}")
+    if mine.is_meta:
+        return None
+    different = ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
+    if not different.any():
+        return None
+    where = different.nonzero()[0].tolist()
+    index = "".join(f"[{i}]" for i in where)
+    expected, came = right[tuple(where)].item(), mine[tuple(where)].item()
+    return Failure(
+        f"{int(different.sum())} of {different.numel()} values differ; the first is {index}: "
+        f"expected {_number(expected)}, got {_number(came)}",
+        "", right, mine,
+    )  # fmt: skip
+
+
+def _raised(got: Observation) -> str:
+    return f"your code raised {got.type}: {got.text}" if got.text else f"your code raised {got.type}"
+
+
+def _kind(seen: Observation) -> str:
+    return {"none": "None", "other": seen.type, "list": seen.type}.get(seen.kind, seen.kind)
+
+
+def _an(noun: str) -> str:
+    if noun == "None":
+        return noun
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def _number(value: bool | int | float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,159 @@
+"""The run side of an exercise: call a learner's code on cases drawn from a seed and note what came back.
+
+Nothing here knows a right answer. When a class is graded this module runs inside the sandbox, beside the learner's
+code; the judge runs outside and reads only the observations.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Case", "Observation", "RunSide", "call_function", "call_module", "draw", "observe", "run"]
+
+# What a learner's function may return before we stop looking: enough for any exercise, small enough to carry.
+MAX_ELEMENTS = 1_000_000
+MAX_ITEMS = 64
+MAX_TEXT = 10_000
+MAX_DEPTH = 3
+MAX_BITS = 4096
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the learner's code.
+
+    group: the case group whose points depend on this call.
+    shown: the call as a learner would type it, for the verdict card.
+    args, kwargs: what the function, or a module's forward, is called with.
+    init, weights: for a module, the arguments of its constructor and the parameters it gets before the call.
+    """
+
+    group: str
+    shown: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    init: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What came back from one call, as plain data.
+
+    kind: tensor, bool, int, float, str, none, list, dict, error (the call raised) or other (none of these).
+    type: name of the type that came back, or of the exception.
+    value: a tensor on the CPU (on `meta` if it was there), a plain value, or a tuple or dict of observations.
+    device: where a tensor was; text: an exception's message; inputs_changed: the call wrote into its arguments.
+    """
+
+    kind: str
+    type: str = ""
+    value: Any = None
+    device: str = ""
+    text: str = ""
+    inputs_changed: bool = False
+
+
+def call_function(student: Callable[..., Any], case: Case) -> Any:
+    """Call a function with the case's arguments."""
+    return student(*case.args, **case.kwargs)
+
+
+def call_module(student: type[torch.nn.Module], case: Case) -> Any:
+    """Build a module, give it the case's weights and call it."""
+    module = student(**case.init)
+    module.load_state_dict(dict(case.weights))
+    return module(*case.args, **case.kwargs)
+
+
+@dataclass(frozen=True)
+class RunSide:
+    """How to exercise the learner's code: which cases, and how one is called.
+
+    id: public name, lesson and reference: "01.create_causal_mask".
+    todo: the sentence a learner reads while the stub is not written yet.
+    cases: draws the cases from a generator; every size and value may depend on it.
+    """
+
+    id: str
+    title: str
+    todo: str
+    cases: Callable[[torch.Generator], list[Case]]
+    call: Callable[[Any, Case], Any] = call_function
+
+    @property
+    def name(self) -> str:
+        """The name of the function or class the learner writes."""
+        return self.id.partition(".")[2]
+
+
+def draw(side: RunSide, seed: int) -> list[Case]:
+    """Draw the cases of an exercise; equal seeds give equal cases, in new tensors each time."""
+    return side.cases(torch.Generator().manual_seed(seed))
+
+
+def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[Observation]:
+    """Call `student` on every case; whatever it raises becomes an observation.
+
+    Code that draws from torch's global generator gives the same answer on every run, and leaves the caller's
+    generator as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [_run_case(side, student, case) for case in cases]
+
+
+def _run_case(side: RunSide, student: Any, case: Case) -> Observation:
+    inputs = [value for value in (*case.args, *case.kwargs.values()) if isinstance(value, Tensor)]
+    before = [value.detach().clone() for value in inputs]
+    try:
+        seen = observe(side.call(student, case))
+    except (Exception, SystemExit) as error:
+        seen = Observation("error", type(error).__name__, text=_clip(error))
+    changed = any(not _identical(old, new) for old, new in zip(before, inputs, strict=True))
+    return Observation(seen.kind, seen.type, seen.value, seen.device, seen.text, changed)
+
+
+def observe(value: Any, depth: int = 0) -> Observation:
+    """Turn what a call returned into plain data; a tensor subclass is not a tensor."""
+    name = type(value).__name__
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return Observation("none", name)
+    if type(value) in (bool, float) or (type(value) is int and value.bit_length() <= MAX_BITS):
+        return Observation(type(value).__name__, name, value)
+    if type(value) is str:
+        return Observation("str", name, value[:MAX_TEXT])
+    if type(value) in (Tensor, torch.nn.Parameter) and _is_plain(value):
+        data = value.detach()
+        if data.device.type != "meta":
+            data = data.cpu().contiguous().clone()
+        return Observation("tensor", "Tensor", data, str(value.device))
+    if depth < MAX_DEPTH:
+        if type(value) in (list, tuple) and len(value) <= MAX_ITEMS:
+            return Observation("list", name, tuple(observe(item, depth + 1) for item in value))
+        if type(value) is dict and len(value) <= MAX_ITEMS:
+            return Observation("dict", name, {str(key): observe(item, depth + 1) for key, item in value.items()})
+    return Observation("other", name)
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_complex() and value.numel() <= MAX_ELEMENTS
+
+
+def _identical(old: Tensor, new: Tensor) -> bool:
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return False
+    return old.is_meta or torch.equal(torch.nan_to_num(old), torch.nan_to_num(new.detach()))
+
+
+def _clip(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_TEXT]
+    except Exception:  # an exception class may have a broken __str__
+        return ""
