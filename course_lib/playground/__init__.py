@@ -1,5 +1,6 @@
 """Interactive pages of the course: functions that compute, under a thin layer of ipywidgets."""
 
+from course_lib.playground.mask_explorer import mask_explorer
 from course_lib.playground.predict import predict
 
-__all__ = ["predict"]
+__all__ = ["mask_explorer", "predict"]

@@ -6,7 +6,7 @@ __all__ = ["predict"]
 
 
 def predict(*answers: str) -> widgets.RadioButtons:
-    """Show the answers as radio buttons, none of them chosen; the choice is the widget's `.value`, None until made.
+    """Show the answers as radio buttons; the choice is the widget's `.value`, None until one is made.
 
     Raises ValueError with fewer than two answers.
     """

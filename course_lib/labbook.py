@@ -1,0 +1,93 @@
+"""The learner's lab book: what a lesson measured, kept in one small JSON file for the lessons that follow."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from course_lib.errors import CourseError
+
+__all__ = ["path", "recall", "record"]
+
+_NOTHING = object()
+
+
+def path() -> Path:
+    """Give the file: `labbook.json` in $COURSE_HOME, else in the current directory's `.course`."""
+    return Path(os.environ.get("COURSE_HOME") or ".course") / "labbook.json"
+
+
+def record(key: str, value: Any) -> None:
+    """Write a result into the lab book, in place of an earlier one with the same key.
+
+    key: lesson and name, "01.allowed_pairs". value: what JSON can hold and give back equal: None, bool, int,
+    finite float, str, lists of these, dicts of these with str keys.
+    A lab book that cannot be read is set aside beside the new one, under a name of its own.
+    Raises CourseError if the value is not of that kind.
+    """
+    _require_json(key, value)
+    file = path()
+    book = _read(file)
+    if book is None:
+        _set_aside(file)
+        book = {}
+    _write(file, book | {key: value})
+
+
+def recall(key: str, default: Any = _NOTHING) -> Any:
+    """Give back the result recorded under `key`, or `default` where there is none.
+
+    Raises CourseError if there is no such result and no default.
+    """
+    book = _read(path()) or {}
+    if key in book:
+        return book[key]
+    if default is _NOTHING:
+        raise CourseError(f"Nothing is recorded under {key!r} yet: run lesson {key.split('.')[0]} first.")
+    return default
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Give the lab book's content, empty if there is no file yet, None if the file is damaged."""
+    try:
+        book = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        return None
+    return book if isinstance(book, dict) else None
+
+
+def _set_aside(file: Path) -> None:
+    number = 1
+    while (aside := file.with_name(f"{file.stem}.damaged-{number}{file.suffix}")).exists():
+        number += 1
+    file.rename(aside)
+
+
+def _write(file: Path, book: dict[str, Any]) -> None:
+    """Replace the file in one step, so that whoever reads it, or a crash, never meets half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(book, stream, indent=2, sort_keys=True, ensure_ascii=False)
+            stream.write("\n")
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _require_json(key: str, value: Any) -> None:
+    try:
+        same = json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError):
+        same = False
+    if not isinstance(key, str) or not same:
+        raise CourseError(
+            f"The lab book cannot keep {key!r}: it takes None, bool, int, finite float, str, "
+            f"lists and dicts with str keys, got {type(value).__name__}."
+        )
