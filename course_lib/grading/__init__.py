@@ -1,0 +1,1 @@
+"""Grading: a sandbox for the student's code, and verdicts made outside it."""

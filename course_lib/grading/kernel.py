@@ -1,0 +1,225 @@
+"""An IPython kernel in a sandbox: cells go in, capped outputs come out, and no wait is without an end."""
+
+import contextlib
+import json
+import secrets
+import socket
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import zmq
+from jupyter_client.session import Session
+from nbformat.v4 import output_from_msg
+from zmq.utils.monitor import recv_monitor_message
+
+from course_lib.grading.sandbox import LIBRARY, SOCKETS, Limits, Sandbox, SandboxBroken
+
+__all__ = ["CellRun", "SandboxedKernel"]
+
+CONNECTION_FILE = "/run/kernel.json"
+SHELL, IOPUB, STDIN, CONTROL, HEARTBEAT = range(1, 6)  # over IPC a "port" is the end of a socket's name
+TICK = 0.1  # seconds between looks at the clock and at the process
+GRACE = 2.0  # seconds for what follows from an event: the end of a process, the rest of a reply
+OUTPUTS = {"stream", "display_data", "execute_result", "error"}
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """What came of one cell.
+
+    status: "ok", "error" (an exception), or why the kernel is gone: "timeout", "flooded" (more output than allowed),
+        "out of memory", "died" (it ended itself, or crashed).
+    outputs: nbformat v4 outputs, those that arrived before the end.
+    """
+
+    status: str
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def kernel_lost(self) -> bool:
+        return self.status not in ("ok", "error")
+
+
+class SandboxedKernel:
+    """A fresh kernel in a sandbox of its own, as a context manager; use it from one thread.
+
+    library: directory with the grading build, as for `Sandbox`.
+    sandbox: in place of `library` and `limits`, to set what is hidden.
+    Errors: SandboxBroken when it does not start.
+    """
+
+    def __init__(
+        self, library: Path | None = None, limits: Limits | None = None, sandbox: Sandbox | None = None
+    ) -> None:
+        if sandbox is None:
+            sandbox = Sandbox(library, limits or Limits())
+        self.sandbox = sandbox
+        self.limits = sandbox.limits
+
+    def __enter__(self) -> "SandboxedKernel":
+        self._session = Session(key=secrets.token_hex(16).encode(), username="grader")
+        connection = {
+            "transport": "ipc", "ip": f"{SOCKETS}/k", "signature_scheme": "hmac-sha256", "kernel_name": "python3",
+            "key": self._session.key.decode(), "shell_port": SHELL, "iopub_port": IOPUB, "stdin_port": STDIN,
+            "control_port": CONTROL, "hb_port": HEARTBEAT,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", CONNECTION_FILE]
+        command += ["--HistoryManager.enabled=False", "--InteractiveShell.colors=nocolor"]
+        self._context = zmq.Context()
+        self._sockets: list[zmq.Socket] = []
+        self._process = self.sandbox.start(command, files={CONNECTION_FILE: json.dumps(connection).encode()})
+        try:
+            self._connect(time.monotonic() + self.limits.start_seconds)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        for channel in self._sockets:
+            channel.close(linger=0)
+        self._context.destroy(linger=0)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    def kill(self, reason: str | None = None) -> None:
+        """End the kernel and everything it started; SIGKILL, so nothing can refuse."""
+        self._process.kill(reason)
+
+    def execute(self, code: str, *, seconds: float | None = None, silent: bool = False) -> CellRun:
+        """Run one cell for at most `seconds` (default: the limit for a cell); any status but ok and error ends the kernel.
+
+        Only outputs that answer this very request are kept. `input()` raises in the cell.
+        """
+        if not self.alive:
+            return CellRun(self._process.ended or "died")
+        deadline = time.monotonic() + (self.limits.cell_seconds if seconds is None else seconds)
+        request = self._session.msg(
+            "execute_request",
+            {"code": code, "silent": silent, "store_history": not silent, "user_expressions": {}, "allow_stdin": False,
+             "stop_on_error": False},
+        )  # fmt: skip
+        return self._exchange(request, deadline)
+
+    def _exchange(self, request: dict[str, Any], deadline: float) -> CellRun:
+        """Send a request and collect what answers it, until both channels say it is over."""
+        outputs: list[dict[str, Any]] = []
+        status, idle, received = None, False, 0
+        try:
+            self._session.send(self._shell, request)
+        except zmq.ZMQError:
+            return self._lost("died", outputs)
+        while status is None or not idle:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return self._lost("timeout", outputs) if status is None else CellRun(status, outputs)
+            ready = dict(self._poller.poll(1000 * min(left, TICK)))
+            for channel in (self._iopub, self._shell):
+                if channel not in ready:
+                    continue
+                frames = channel.recv_multipart(zmq.NOBLOCK)
+                received += sum(map(len, frames))
+                if received > self.limits.output_bytes:
+                    return self._lost("flooded", outputs)
+                message = self._read(frames, request)
+                if message is None:
+                    continue
+                content = message["content"]
+                if channel is self._shell:
+                    status = "ok" if content.get("status") == "ok" else "error"
+                    deadline = min(deadline, time.monotonic() + GRACE)  # what is still to come is already sent
+                elif message["msg_type"] == "status":
+                    idle = idle or content.get("execution_state") == "idle"
+                else:
+                    _collect(outputs, message)
+            if not ready and not self.alive:
+                return self._lost("died", outputs)
+            if not ready.keys() & {self._iopub, self._shell} and self._disconnected(ready):
+                # It closed a socket: it is ending, or it sent a message over the limit and was cut off.
+                self._process.wait(GRACE)
+                return self._lost("flooded" if self.alive else "died", outputs)
+        return CellRun(status, outputs)
+
+    def _lost(self, status: str, outputs: list[dict[str, Any]]) -> CellRun:
+        self.kill(status)
+        return CellRun(self._process.ended or status, outputs)
+
+    def _disconnected(self, ready: dict[Any, int]) -> bool:
+        found = False
+        for monitor in self._monitors:
+            if monitor in ready:
+                recv_monitor_message(monitor)
+                found = True
+        return found
+
+    def _read(self, frames: list[bytes], request: dict[str, Any]) -> dict[str, Any] | None:
+        """The message if it is well made and answers `request`; what a kernel sends is as foreign as its cells."""
+        try:
+            message = self._session.deserialize(self._session.feed_identities(frames)[1])
+            if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+                return None
+            return message if isinstance(message["content"], dict) else None
+        except Exception:
+            return None
+
+    def _connect(self, deadline: float) -> None:
+        """Connect once the kernel listens, and never again: a later socket of that name is the student's."""
+        for option, value in {
+            zmq.MAXMSGSIZE: self.limits.message_bytes, zmq.RCVHWM: 64, zmq.RECONNECT_IVL: -1, zmq.SNDTIMEO: 1000,
+            zmq.LINGER: 0,
+        }.items():  # fmt: skip
+            self._context.setsockopt(option, value)
+        self._shell, self._iopub = self._context.socket(zmq.DEALER), self._context.socket(zmq.SUB)
+        self._sockets = [self._shell, self._iopub]
+        self._monitors = [channel.get_monitor_socket(zmq.EVENT_DISCONNECTED) for channel in self._sockets]
+        self._sockets += self._monitors
+        self._poller = zmq.Poller()
+        for channel in self._sockets:
+            self._poller.register(channel, zmq.POLLIN)
+        self._iopub.subscribe(b"")
+        for channel, port in ((self._shell, SHELL), (self._iopub, IOPUB)):
+            channel.connect(f"ipc://{self._listening(port, deadline)}")
+        while time.monotonic() < deadline:  # until the subscription has arrived too
+            question = self._session.msg("kernel_info_request", {})
+            run = self._exchange(question, min(deadline, time.monotonic() + 5))
+            if run.status == "ok":
+                return
+            if run.kernel_lost:
+                break
+        raise self._broken()
+
+    def _listening(self, port: int, deadline: float) -> str:
+        while time.monotonic() < deadline and self.alive:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+                path = str(self._process.root() / SOCKETS[1:] / f"k-{port}")
+                trial.connect(path)
+                return path
+            time.sleep(0.005)
+        raise self._broken()
+
+    def _broken(self) -> SandboxBroken:
+        self.kill("timeout")
+        said = (self._process.stderr.strip().splitlines() or [self._process.ended or "it said nothing"])[-1]
+        return SandboxBroken(f"No kernel started in the sandbox ({said}): run its self-test to see what is missing.")
+
+
+def _collect(outputs: list[dict[str, Any]], message: dict[str, Any]) -> None:
+    """Append a message as an output if it is a valid one, joining what follows on the same stream."""
+    if message["msg_type"] not in OUTPUTS:
+        return
+    try:
+        output = output_from_msg(message)
+        nbformat.validate(output, ref=output["output_type"], version=4)
+    except Exception:
+        return
+    if output["output_type"] == "stream" and outputs and outputs[-1].get("name") == output["name"]:
+        outputs[-1]["text"] += output["text"]
+    else:
+        outputs.append(output)
