@@ -14,13 +14,14 @@ def leaks_future(fn: Callable[[Tensor], Tensor], x: Float[Tensor, "batch n d"]) 
 
     Token j is replaced, for each j in turn, and every output before j is compared bit for bit: a causal model cannot
     move them at all, so any difference, however small, is a leak. Each token is pushed in two directions, since a
-    unit such as a ReLU may be blind in one. `x` is not changed.
+    unit such as a ReLU may be blind in one, and unevenly over its features, since a layer norm does not feel a shift
+    that is the same in all of them. `x` is not changed, even by a `fn` that works in place.
 
     fn: deterministic, maps (batch, n, d) floats to (batch, n, d_out).
     Shapes: x (batch, n, d); returns a Python bool.
     """
-    before = fn(x)
-    push = 1 + x.abs().amax()
+    before = fn(x.clone())
+    push = (1 + x.abs().amax()) * torch.linspace(1, 2, x.shape[-1], dtype=x.dtype, device=x.device)
     for j in range(1, x.shape[1]):
         for direction in (push, -push):
             changed = x.clone()

@@ -32,7 +32,7 @@ def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
     if not masks:
         raise ValueError("plot_masks needs at least one mask, got none")
     n = len(tokens)
-    fig, axes = _panels(len(masks), side=1.4 + 0.42 * n)
+    fig, axes = _panels(len(masks), side=1.4 + 0.38 * n)
     for ax, (title, mask) in zip(axes, masks.items(), strict=True):
         grid = _as_grid(mask, n)
         ax.imshow(grid.numpy(), cmap=ListedColormap([PALE, BLUE]), vmin=0, vmax=1)

@@ -32,6 +32,8 @@ STYLE = """<style>
 .mask-explorer-view th {font-weight: 400} .mask-explorer-view th[scope=row] {text-align: right}
 .mask-explorer-view td {border: 1px solid rgba(128, 128, 128, .5); text-align: center; min-width: 24px}
 .mask-explorer-view td.may {background: #0072B2; color: #fff}
+.mask-explorer-view td.corner {border: none}
+.mask-explorer-view td.looked-at {border-left: 3px dashed #E69F00; border-right: 3px dashed #E69F00}
 .mask-explorer-view tr.chosen td {border-top: 3px solid #E69F00; border-bottom: 3px solid #E69F00}
 .mask-explorer-view tr.chosen th, .mask-explorer-view th.chosen {font-weight: 700; text-decoration: underline}
 .mask-explorer-view p {margin: 4px 0; color: inherit}
@@ -88,11 +90,12 @@ def render(tokens: Sequence[str], kind: str, size: int, position: int) -> str:
     mask = build_mask(kind, len(tokens), size)
     rows = [(f"{i} {token}", mask[i], i == position) for i, token in enumerate(tokens)]
     compared = [(_title(k, size), build_mask(k, len(tokens), size)[position], k == kind) for k in KINDS]
-    grid_caption = f"{_title(kind, size)} mask: row = who looks, column = who is looked at"
-    grid = _table(grid_caption, tokens, rows, position)
-    compare = _table(f"What '{tokens[position]}' may attend to under each mask", tokens, compared, position)
+    word = tokens[position]
+    grid = _table(f"{_title(kind, size)} mask: a row looks, a column is looked at", tokens, rows, position)
+    compare = _table(f"What '{word}' may attend to under each mask", tokens, compared)
     sentence = f'<p role="status" aria-live="polite">{escape(describe(tokens, mask, position))}</p>'
-    return f'{STYLE}{sentence}<div class="both">{grid}{compare}</div><p>✓ may attend &nbsp; · may not</p>'
+    legend = f"✓ may attend, · may not; solid lines: whom '{word}' sees, dashed lines: who sees '{word}'"
+    return f'{STYLE}{sentence}<div class="both">{grid}{compare}</div><p>{escape(legend)}</p>'
 
 
 def mask_explorer(sentence: str = "the bank by the river flooded") -> widgets.VBox:
@@ -172,22 +175,27 @@ def _title(kind: str, size: int) -> str:
 
 
 def _table(
-    caption: str, tokens: Sequence[str], rows: Sequence[tuple[str, Tensor, bool]], position: int
+    caption: str, tokens: Sequence[str], rows: Sequence[tuple[str, Tensor, bool]], column: int | None = None
 ) -> str:
-    """Write one table: a heading for each token, then a line for each (name, boolean row, is it chosen)."""
+    """Write one table: a heading for each token, then a line for each (name, boolean row, is it chosen).
+
+    column: the column to mark, if any.
+    """
     heads = "".join(
-        f'<th scope="col"{" class=chosen" if j == position else ""}>{j} {escape(token)}</th>'
+        f'<th scope="col"{" class=chosen" if j == column else ""}>{j} {escape(token)}</th>'
         for j, token in enumerate(tokens)
     )
     body = "".join(
         f'<tr{" class=chosen" if chosen else ""}><th scope="row">{escape(name)}</th>'
-        f"{''.join(map(_cell, row.tolist()))}</tr>"
+        f"{''.join(_cell(allowed, j == column) for j, allowed in enumerate(row.tolist()))}</tr>"
         for name, row, chosen in rows
     )
-    return f"<table><caption>{escape(caption)}</caption><tr><td></td>{heads}</tr>{body}</table>"
+    top = f'<tr><td class="corner"></td>{heads}</tr>'
+    return f"<table><caption>{escape(caption)}</caption>{top}{body}</table>"
 
 
-def _cell(allowed: bool) -> str:
-    if allowed:
-        return '<td class="may" aria-label="may attend">✓</td>'
-    return '<td aria-label="may not attend">·</td>'
+def _cell(allowed: bool, looked_at: bool) -> str:
+    look = "may" if allowed else "may-not"
+    label = "may attend" if allowed else "may not attend"
+    mark = "✓" if allowed else "·"
+    return f'<td class="{look}{" looked-at" if looked_at else ""}" aria-label="{label}">{mark}</td>'
