@@ -88,7 +88,7 @@ def _sources(student: Any) -> Iterable[str]:
     """Give the code cells run so far in a notebook; elsewhere the source of the function alone."""
     shell = get_ipython()
     if shell is not None:
-        return [shell.transform_cell(cell) for cell in shell.user_ns.get("In", [])]
+        return shell.user_ns.get("In", [])
     try:
         return [inspect.cleandoc(inspect.getsource(student))]
     except (OSError, TypeError):

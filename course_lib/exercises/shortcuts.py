@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 __all__ = ["find_shortcut"]
 
 REFERENCE = "{name} uses course_lib, which is what it is checked against; write it with plain PyTorch."
@@ -18,7 +20,7 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
     imported: dict[str, str] = {}  # name in the notebook -> where it comes from
     for source in sources:
         try:
-            tree = ast.parse(source)
+            tree = ast.parse(TransformerManager().transform_cell(source))  # magics become calls
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):

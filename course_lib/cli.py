@@ -1,0 +1,203 @@
+"""The `course` command."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from course_lib.errors import CourseError
+from course_lib.layout import Course
+
+__all__ = ["main"]
+
+
+class _Commands(click.Group):
+    """Shows an error that its reader can mend as one sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CourseError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Learn, release and grade the course on encoder-only, decoder-only and encoder-decoder transformers."""
+
+
+@main.command()
+@click.argument("lesson", default="01")
+@click.option("--browser/--no-browser", default=True, help="Open the lesson in the browser, or only print its address.")
+@click.option("--port", type=int, default=8888, show_default=True, help="First port to try.")
+def lab(lesson: str, browser: bool, port: int) -> None:
+    """Make your own copy of the lessons in work/ and open JupyterLab on one of them.
+
+    What you changed in work/ is never overwritten.
+    """
+    course = Course.find()
+    chosen = course.lesson(lesson)
+    for file in copy_lessons(course):
+        click.echo(f"Copied {file.relative_to(course.root)}.")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "COURSE_HOME": str(course.work / ".course"),
+    }
+    command = [
+        sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={course.work}", f"--port={port}",
+        f"--LabApp.default_url=/lab/tree/{chosen.name}/{chosen.notebook}", *([] if browser else ["--no-browser"]),
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]  # fmt: skip
+    click.echo("Starting JupyterLab; press Ctrl-C here to stop it.")
+    sys.exit(subprocess.run(command, env=environment, cwd=course.root, check=False).returncode)
+
+
+@main.command()
+@click.argument("lesson")
+def reset(lesson: str) -> None:
+    """Start LESSON afresh in work/; your version is kept beside it under a name of its own."""
+    course = Course.find()
+    chosen = course.lesson(lesson)
+    mine = chosen.file(course.work)
+    if mine.exists():
+        kept = mine.with_name(f"{mine.stem}-{datetime.now():%Y%m%d-%H%M%S-%f}.ipynb")
+        mine.rename(kept)
+        click.echo(f"Your version is kept as {kept.relative_to(course.root)}.")
+    copy_lessons(course)
+    click.echo(f"{mine.relative_to(course.root)} is as it was released.")
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if notebooks/ is not what solutions/ gives.")
+def release(check: bool) -> None:
+    """Make notebooks/, the learners' version, from solutions/."""
+    from course_lib import release as releasing
+
+    course = Course.find()
+    if check:
+        releasing.check_release(course, course.lessons())
+        click.echo("notebooks/ is what solutions/ gives.")
+        return
+    changed = releasing.release(course, course.lessons())
+    for file in changed:
+        click.echo(f"Wrote {file.relative_to(course.root)}.")
+    if not changed:
+        click.echo("Nothing changed.")
+
+
+@main.command()
+@click.argument("lesson")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Sandboxes at once.")
+@click.option("--scheduler", metavar="ADDR", help="Run on the Dask cluster at this address instead.")
+@click.option("--db", metavar="URL", help="Gradebook, as an SQLAlchemy address; SQLite under grading/ by default.")
+def grade(lesson: str, workers: int, scheduler: str | None, db: str | None) -> None:
+    """Grade all submissions of LESSON found in grading/submitted/<student>/<lesson>/.
+
+    Each runs in a sandbox without network and without any answer in reach, and is judged outside of it.
+    """
+    from course_lib.grading import grader
+    from course_lib.grading.sandbox import self_test
+
+    course = Course.find()
+    chosen = course.lesson(lesson)
+    grader.students_of(course, chosen)
+    self_test()
+    with _executor(workers, scheduler) as executor, _bars() as progress:
+        outcomes = grader.grade(course, chosen, executor, db, progress)
+    _print_outcomes(outcomes)
+    if any(outcome.status in ("failed", "refused") for outcome in outcomes):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("lesson")
+@click.option("--db", metavar="URL", help="Gradebook, as an SQLAlchemy address; SQLite under grading/ by default.")
+def feedback(lesson: str, db: str | None) -> None:
+    """Write each student's verdict cards as a web page, grading/feedback/<student>/<lesson>/."""
+    from course_lib.nbgrader_tools import api, configuration, in_course, succeed
+
+    course = Course.find()
+    chosen = course.lesson(lesson)
+    students = sorted(path.parent.name for path in (course.grading / "autograded").glob(f"*/{chosen.name}"))
+    if not students:
+        raise CourseError(f"There is no graded work for {chosen.name}: run `course grade {chosen.number}` first.")
+    with in_course(course), _bars() as progress:
+        tools = api(configuration(course, db))
+        for done, student in enumerate(students, 1):
+            succeed(f"write feedback for {student}", tools.generate_feedback(chosen.name, student))
+            progress("writing feedback", done, len(students))
+    click.echo(f"Wrote feedback for {len(students)} students under grading/feedback/.")
+
+
+@main.command()
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), default="grades.csv", show_default=True)
+@click.option("--db", metavar="URL", help="Gradebook, as an SQLAlchemy address; SQLite under grading/ by default.")
+def export(to: Path, db: str | None) -> None:
+    """Write the class's points, exercise by exercise, to a CSV file."""
+    from course_lib.grading.classbook import export_csv
+    from course_lib.nbgrader_tools import configuration, in_course
+
+    course, to = Course.find(), to.absolute()
+    with in_course(course):
+        lines = export_csv(configuration(course, db).CourseDirectory.db_url, to)
+    click.echo(f"Wrote {lines} lines to {to}.")
+
+
+def copy_lessons(course: Course) -> list[Path]:
+    """Copy released notebooks that work/ does not have yet; returns the new files."""
+    copied = []
+    for lesson in course.lessons():
+        mine, released = lesson.file(course.work), lesson.file(course.notebooks)
+        if not mine.exists() and released.exists():
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(released, mine)
+            copied.append(mine)
+    return copied
+
+
+@contextmanager
+def _executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    """A pool of threads, each of which waits for one sandbox; or a Dask cluster's own executor."""
+    if scheduler is None:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise CourseError("A cluster needs Dask: install it with `pip install distributed`.") from error
+    with Client(scheduler) as client:
+        yield client.get_executor()
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars by the name of their stage."""
+    columns = TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def _print_outcomes(outcomes: list) -> None:
+    table = Table("student", "points", "status", "reason", box=None)
+    for outcome in outcomes:
+        points = "" if outcome.points is None else f"{outcome.points:g}/{outcome.max_points:g}"
+        table.add_row(outcome.student, points, outcome.status, outcome.reason)
+    Console().print(table)

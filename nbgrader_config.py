@@ -1,0 +1,28 @@
+"""How nbgrader works in this course: solutions/ -> notebooks/, and one sandboxed road to every grade."""
+
+from pathlib import Path
+
+c = get_config()  # noqa: F821 (traitlets gives it to configuration files)
+
+root = Path(__file__).resolve().parent
+c.CourseDirectory.root = str(root)
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.submitted_directory = "grading/submitted"
+c.CourseDirectory.autograded_directory = "grading/autograded"
+c.CourseDirectory.feedback_directory = "grading/feedback"
+c.CourseDirectory.db_url = f"sqlite:///{root}/grading/gradebook.db"
+
+c.ClearSolutions.code_stub = {
+    "python": 'raise NotImplementedError("Write the body of this function in place of this line.")'
+}
+
+# Student code runs in the sandbox and is judged outside: our classes stand where nbgrader's own would execute and save.
+c.Autograde.exporter_class = "course_lib.grading.nbgrader_glue.RepairingExporter"
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.nbgrader_glue.SandboxExecute",
+    "nbgrader.preprocessors.LimitOutput",
+    "course_lib.grading.nbgrader_glue.SaveVerdicts",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
