@@ -1,0 +1,60 @@
+"""The grading build: the course_lib that exists inside the sandbox, from which the answers are absent."""
+
+import ast
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from course_lib import exercises
+
+__all__ = ["build", "unpack"]
+
+PACKAGE = Path(exercises.__file__).parent.parent
+SHARED = ("exercises/running.py", "exercises/evidence.py")
+LEFT_OUT = ("checking.py", "cli.py", "layout.py", "release.py")
+WITHHELD = "{name} is what this lesson grades: while grading, the course's own version is not there."
+EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal bytes
+
+
+@cache
+def build(lesson: str) -> bytes:
+    """Make the grading build of one lesson ("01"), a zip file.
+
+    It holds the reference library, the run side of this lesson and a `check` that only collects evidence. Modules
+    that hold a reference graded here keep their names and raise when called; no judge, no bank, no grading code.
+    """
+    withheld = {exercise.reference.__module__.partition(".")[2] for exercise in exercises.lesson(lesson)}
+    files = {
+        "exercises/__init__.py": '"""Run sides only: what is right is not known here."""\n',
+        "checking.py": (PACKAGE / "grading" / "evidence_check.py").read_text(encoding="utf-8"),
+    }
+    run_side = (f"exercises/lesson{lesson}/__init__.py", f"exercises/lesson{lesson}/run.py")
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        top = name.partition("/")[0]
+        if name in (*SHARED, *run_side) or (top not in ("exercises", "grading") and name not in LEFT_OUT):
+            source = path.read_text(encoding="utf-8")
+            files[name] = _hollow(source) if name.removesuffix(".py").replace("/", ".") in withheld else source
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(f"course_lib/{name}", EPOCH), files[name])
+    return buffer.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Write a grading build into `folder`, which becomes the sandbox's library."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
+
+
+def _hollow(source: str) -> str:
+    """Keep a module's names, signatures and imports, and let every body raise NotImplementedError."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            message = ast.Constant(WITHHELD.format(name=node.name))
+            node.body = [ast.Raise(ast.Call(ast.Name("NotImplementedError", ast.Load()), [message], []), None)]
+            node.decorator_list = []
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"

@@ -1,0 +1,106 @@
+"""Execution: a pure function from the bytes of a job to the bytes of a result, run in the sandbox.
+
+A job is everything the result depends on: the cells, the lesson, the seed, the limits, the grading build and the
+versions of what runs it. Only bytes travel, so any concurrent.futures executor can fill the store.
+"""
+
+import base64
+import json
+import platform
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ipykernel
+import torch
+
+from course_lib.exercises.evidence import MIME
+from course_lib.grading.build import unpack
+from course_lib.grading.kernel import CellRun, SandboxedKernel
+from course_lib.grading.sandbox import Limits
+from course_lib.grading.submission import Cell
+
+__all__ = ["execute", "make_job"]
+
+INJECT = "from course_lib.checking import evidence_check as _e; check = _e({exercise!r}, {seed}); del _e"
+NOT_RUN = "not run"  # status of the cells after too many that ended their kernels
+MAX_RESTARTS = 8
+
+
+def make_job(cells: list[Cell], seed: int, limits: Limits, library: bytes) -> bytes:
+    """Write a job: equal jobs are equal bytes.
+
+    seed: of the cases of every exercise. library: the grading build, a zip file.
+    """
+    job = {
+        "cells": [asdict(cell) for cell in cells],
+        "seed": seed,
+        "limits": asdict(limits),
+        "library": base64.b64encode(library).decode("ascii"),
+        "versions": [platform.python_version(), torch.__version__, ipykernel.__version__],
+    }
+    return json.dumps(job, sort_keys=True).encode()
+
+
+def execute(job: bytes) -> bytes:
+    """Run a job in the sandbox and give its result, {"cells": [{"index", "status", "outputs", "evidence"}]} in JSON.
+
+    A cell that ends its kernel (a crash, a loop, too much memory or output) is not run again: the kernel is started
+    anew, the earlier cells are replayed without it, and the later ones get their turn.
+    """
+    facts = json.loads(job)
+    cells = [Cell(**cell) for cell in facts["cells"]]
+    with tempfile.TemporaryDirectory(prefix="course-library-") as folder:
+        library = Path(folder)
+        library.chmod(0o755)  # another user reads it
+        unpack(base64.b64decode(facts["library"]), library)
+        return json.dumps({"cells": _run(cells, facts["seed"], Limits(**facts["limits"]), library)}).encode()
+
+
+def _run(cells: list[Cell], seed: int, limits: Limits, library: Path) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
+    deadline = time.monotonic() + limits.notebook_seconds
+    for _ in range(MAX_RESTARTS + 1):
+        if len(results) == len(cells):
+            break
+        with SandboxedKernel(library, limits) as kernel:
+            for position in _worth_replaying(cells, results):
+                run = _run_code(kernel, cells[position].source, limits, deadline)
+                if not kernel.alive:
+                    results[position]["status"] = run.status
+                    break
+            while kernel.alive and len(results) < len(cells):
+                results.append(_run_cell(kernel, cells[len(results)], seed, limits, deadline))
+    rest = cells[len(results) :]
+    return results + [_result(cell, NOT_RUN, []) for cell in rest]
+
+
+def _worth_replaying(cells: list[Cell], results: list[dict[str, Any]]) -> list[int]:
+    """Places of the cells that bring a new kernel to where the last one died; grade cells have given their evidence."""
+    return [n for n, done in enumerate(results) if done["status"] in ("ok", "error") and cells[n].exercise is None]
+
+
+def _run_cell(kernel: SandboxedKernel, cell: Cell, seed: int, limits: Limits, deadline: float) -> dict[str, Any]:
+    if cell.exercise is not None:
+        _run_code(kernel, INJECT.format(exercise=cell.exercise, seed=seed), limits, deadline)
+        if not kernel.alive:
+            return _result(cell, "died", [])
+    run = _run_code(kernel, cell.source, limits, deadline)
+    return _result(cell, run.status, run.outputs)
+
+
+def _run_code(kernel: SandboxedKernel, source: str, limits: Limits, deadline: float) -> CellRun:
+    return kernel.execute(source, seconds=max(0.0, min(limits.cell_seconds, deadline - time.monotonic())))
+
+
+def _result(cell: Cell, status: str, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write down what a cell gave; evidence leaves the outputs, and counts only alone and from a grade cell."""
+    evidence = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+    return {
+        "index": cell.index,
+        "status": status,
+        "outputs": [output for output in outputs if MIME not in output.get("data", {})],
+        "evidence": evidence[0] if len(evidence) == 1 and cell.exercise is not None else None,
+    }

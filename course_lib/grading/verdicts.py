@@ -1,0 +1,123 @@
+"""From the result of an execution to verdicts, and from verdicts to what nbgrader reads: the outputs of grade cells."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from course_lib import exercises
+from course_lib.exercises.card import colour, to_html
+from course_lib.exercises.evidence import EvidenceError, unpack
+from course_lib.exercises.exercise import Exercise, Verdict
+from course_lib.exercises.shortcuts import find_shortcut
+from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
+
+__all__ = ["NEEDS_HUMAN", "judge", "record", "refuse_all"]
+
+NEEDS_HUMAN = "needs a human"
+
+STOPPED = {
+    "timeout": "did not finish in time: look for a loop that never ends",
+    "died": "ended the Python process (os._exit, or a crash in native code)",
+    "out of memory": "used more memory than a submission may",
+    "flooded": "printed or displayed more than a submission may",
+    "not run": "was not run, since too many cells before it had to be stopped",
+}
+
+
+def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
+    """Judge an execution: by the index of a grade cell, the verdict on its exercise."""
+    results = {entry["index"]: entry for entry in json.loads(result)["cells"]}
+    sources = [cell.source for cell in cells if cell.exercise is None]
+    verdicts = {}
+    for number, cell in enumerate(cells):
+        if cell.exercise is not None:
+            exercise = exercises.get(cell.exercise)
+            before = [results[earlier.index]["status"] for earlier in cells[:number] if earlier.exercise is None]
+            verdicts[cell.index] = _verdict(exercise, results[cell.index], before, sources, seed)
+    return verdicts
+
+
+def record(
+    notebook: NotebookNode, cells: list[Cell], result: bytes, verdicts: dict[int, Verdict]
+) -> None:
+    """Write outputs into the notebook in nbgrader's own terms: all points without error, some as a last number,
+    none as an error. Display outputs of the student's cells are kept as text and PNG only, since a browser shows them.
+    """
+    outputs = {entry["index"]: entry["outputs"] for entry in json.loads(result)["cells"]}
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        if index in verdicts:
+            cell.outputs = _outputs(verdicts[index])
+            cell.metadata[OURS] = _facts(verdicts[index])
+        else:
+            cell.outputs = [_harmless(output) for output in outputs.get(index, [])]
+
+
+def refuse_all(notebook: NotebookNode, reason: str) -> dict[int, Verdict]:
+    """Give every grade cell of a notebook that could not be run a verdict with the reason."""
+    verdicts = {}
+    for index, cell in enumerate(notebook.cells):
+        if is_grade(cell):
+            verdicts[index] = exercises.get(exercise_of(cell)).refuse("no evidence", reason)
+    return verdicts
+
+
+def _verdict(
+    exercise: Exercise, entry: dict[str, Any], before: list[str], sources: list[str], seed: int
+) -> Verdict:
+    shortcut = find_shortcut(sources, exercise.side.name, exercise.forbidden)
+    if shortcut is not None:
+        return exercise.refuse("forbidden", shortcut)
+    if entry["evidence"] is not None:
+        try:
+            return exercise.decide(unpack(entry["evidence"]), seed)
+        except EvidenceError as error:
+            return exercise.refuse("no evidence", f"What came out of the sandbox cannot be read: {error}.")
+    if entry["status"] in STOPPED:
+        return exercise.refuse("no evidence", f"Your {exercise.side.name} {STOPPED[entry['status']]}.")
+    error = next((output for output in entry["outputs"] if output["output_type"] == "error"), None)
+    stopped = next((STOPPED[status] for status in reversed(before) if status in STOPPED), None)
+    said = f": {error['ename']}: {error['evalue']}" if error else ""
+    reason = f"The check gave no evidence{said}."
+    if stopped:
+        reason += f" An earlier cell {stopped}."
+    return exercise.refuse("no evidence", reason[:2000])
+
+
+def _outputs(verdict: Verdict) -> list[NotebookNode]:
+    card = verdict.message
+    shown = new_output("display_data", {"text/plain": card, "text/html": to_html(card)})
+    if verdict.passed:
+        return [shown]
+    if verdict.points > 0:
+        return [shown, new_output("execute_result", {"text/plain": f"{verdict.points:g}"})]
+    lines = colour(card).split("\n")
+    return [new_output("error", ename="CheckFailed", evalue=card.partition("\n")[0], traceback=lines)]
+
+
+def _facts(verdict: Verdict) -> dict[str, Any]:
+    status = NEEDS_HUMAN if verdict.status == "checker failed" else verdict.status
+    return {"status": status, "misconception": verdict.misconception, "reason": verdict.reason}
+
+
+def _harmless(output: dict[str, Any]) -> NotebookNode:
+    """Keep text and PNG; anything a browser would run or fetch is dropped."""
+    if output["output_type"] not in ("display_data", "execute_result"):
+        return NotebookNode(output)
+    data = output["data"]
+    kept = {"text/plain": str(data.get("text/plain", ""))}
+    if isinstance(data.get("image/png"), str) and _is_base64(data["image/png"]):
+        kept["image/png"] = data["image/png"]
+    return new_output("display_data", kept)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return base64.b64decode(text, validate=False).startswith(b"\x89PNG")
+    except (binascii.Error, ValueError):
+        return False
