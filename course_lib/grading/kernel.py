@@ -6,7 +6,7 @@ import secrets
 import socket
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jupyter_client.session import Session
 from nbformat.v4 import output_from_msg
 from zmq.utils.monitor import recv_monitor_message
 
-from course_lib.grading.sandbox import LIBRARY, SOCKETS, Limits, Sandbox, SandboxBroken
+from course_lib.grading.sandbox import SOCKETS, Limits, Sandbox, SandboxBroken
 
 __all__ = ["CellRun", "SandboxedKernel"]
 
@@ -94,7 +94,7 @@ class SandboxedKernel:
         self._process.kill(reason)
 
     def execute(self, code: str, *, seconds: float | None = None, silent: bool = False) -> CellRun:
-        """Run one cell for at most `seconds` (default: the limit for a cell); any status but ok and error ends the kernel.
+        """Run one cell for at most `seconds` (default: the limit for a cell); only ok and error leave a kernel behind.
 
         Only outputs that answer this very request are kept. `input()` raises in the cell.
         """

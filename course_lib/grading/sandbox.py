@@ -1,30 +1,29 @@
 """A sandbox for code nobody has read: bubblewrap, limits, and a watchdog outside that kills what goes beyond them."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
-import signal
+import socket
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import course_lib
 from course_lib.errors import CourseError
-from course_lib.grading import seccomp
+from course_lib.grading import probe, seccomp
+from course_lib.grading.watch import SandboxProcess
 
-__all__ = ["LIBRARY", "SOCKETS", "Limits", "Sandbox", "SandboxBroken", "SandboxProcess", "available"]
+__all__ = ["LIBRARY", "SOCKETS", "Limits", "Sandbox", "SandboxBroken", "available", "self_test"]
 
 MIB = 2**20
+COURSE_FILES = ("solutions", "nbgrader_config.py", "gradebook.db")  # each marks a directory nobody inside may see
 LIBRARY = "/library"  # where the sandbox sees the grading build
 SOCKETS = "/sockets"  # where the sandbox may make sockets; never a directory of the host
-DESCRIPTOR_BYTES = 212_992  # kernel memory one open socket can hold (net.core.wmem_default), which no process shows
-INODE_BYTES = 1_024  # kernel memory an empty file costs
-STDERR_BYTES = 4_096  # how much of the last stderr is kept, to say why something did not start
 
 
 class SandboxBroken(CourseError):
@@ -49,9 +48,10 @@ class Limits:
     message_bytes: int = 8 * MIB  # one message of the kernel, refused while it arrives
 
 
-# Runs inside, before the student's code: limits that only a process can set on itself, then another user.
+# Runs inside, before the student's code: limits that only a process can set on itself, then another user, who
+# inherits no capability (capset, with version 3 of its header).
 _LAUNCHER = """
-import os, resource, sys
+import ctypes, os, resource, sys
 user, *limits = map(int, sys.argv[1].split(","))
 names = ("AS", "NPROC", "CPU", "FSIZE", "NOFILE", "CORE", "MSGQUEUE")
 with open("/proc/self/oom_score_adj", "w") as file:
@@ -66,6 +66,8 @@ if user:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    if ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()):
+        raise OSError("capset")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -100,7 +102,7 @@ class Sandbox:
         files: Mapping[str, bytes] | None = None,
         stdout: int = subprocess.DEVNULL,
         environment: Mapping[str, str] | None = None,
-    ) -> "SandboxProcess":
+    ) -> SandboxProcess:
         """Start `command` (its program an absolute path) inside and watch it until it ends.
 
         The thread that calls this must live as long as the sandbox: the kernel ties its life to that thread.
@@ -139,7 +141,7 @@ class Sandbox:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        return SandboxProcess(process, limits, watched="watchdog" not in self.without)
+        return SandboxProcess(process, limits.memory_bytes if "watchdog" not in self.without else None)
 
     def _namespaces(self) -> list[str]:
         unshared = ["--unshare-uts", "--hostname", "sandbox", "--unshare-cgroup-try"]
@@ -154,25 +156,25 @@ class Sandbox:
 
     def _mounts(self) -> list[str]:
         bind = "--bind" if "read-only" in self.without else "--ro-bind"
-        arguments = [bind, "/", "/"] if "files" in self.without else []
+        arguments = []
         shown = {path for path in (Path("/usr"), *_interpreter()) if path.is_dir()}
         for path in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")):
-            if path.is_symlink() and "files" not in self.without:
+            if path.is_symlink():
                 arguments += ["--symlink", str(path.readlink()), str(path)]
             elif path.is_dir():
                 shown.add(path)
-        covered = {
-            path
-            for path in (*_checkout(), *(path.resolve() for path in self.hidden))
-            if path.is_dir() and path not in shown and any(parent in shown for parent in path.parents)
-        }
+        unseen = {*_courses(), *(path.resolve() for path in self.hidden)}
+        if "files" in self.without:
+            shown |= {*unseen, Path.home()}
+        covered = {path for path in unseen - shown if path.is_dir() and shown & set(path.parents)}
         for path in sorted(shown | covered, key=lambda path: len(path.parts)):  # the deeper one wins
             for parent in reversed(path.parents[:-1]):  # bubblewrap would make them for its own user alone
                 arguments += ["--perms", "0755", "--dir", str(parent)]
             arguments += ["--perms", "0755", "--tmpfs", str(path)] if path in covered else [bind, str(path), str(path)]
         for path in ("/etc", "/run", "/sys", "/sys/devices", "/sys/devices/system"):
             arguments += ["--perms", "0755", "--dir", path]
-        for path in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/sys/devices/system/cpu"):
+        shared = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/sys/devices/system/cpu")
+        for path in shared:
             arguments += ["--ro-bind-try", path, path]
         arguments += [bind, str(self.library), LIBRARY, "--proc", "/proc", "--dev", "/dev"]
         if "tmp" in self.without:
@@ -200,111 +202,89 @@ class Sandbox:
         }
 
 
-class SandboxProcess:
-    """A command running in a sandbox, and the watchdog over all the processes it makes.
-
-    ended: None while it runs as it may; "out of memory" or the reason given to `kill` once it was killed.
-    """
-
-    def __init__(self, process: subprocess.Popen, limits: Limits, watched: bool = True) -> None:
-        self.process = process
-        self.limits = limits
-        self.ended: str | None = None
-        self._stderr = b""
-        self._lock = threading.Lock()
-        self._watchdog = threading.Thread(target=self._watch, args=(watched,), name="sandbox-watchdog", daemon=True)
-        self._watchdog.start()
-
-    def __enter__(self) -> "SandboxProcess":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.kill()
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    @property
-    def stderr(self) -> str:
-        """The last few kilobytes of stderr, for a person to read."""
-        return self._stderr.decode(errors="replace")
-
-    def root(self) -> Path:
-        """The sandbox's own file system, as the host sees it; OSError while it is not set up yet."""
-        members = _tree(self.process.pid)
-        if len(members) < 3:  # bubblewrap, its init, the command
-            raise FileNotFoundError("the sandbox is not set up yet")
-        return Path(f"/proc/{members[2]}/root")
-
-    def wait(self, seconds: float) -> int | None:
-        """The exit status, or None if it still runs after `seconds`."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.process.wait(seconds)
-        return None
-
-    def kill(self, reason: str | None = None) -> None:
-        """End every process of the sandbox and return when they are gone."""
-        with self._lock:
-            if self.alive:
-                self.ended = self.ended or reason
-                for init in _children(self.process.pid):  # its end is the end of all, and bubblewrap waits for it
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(init, signal.SIGKILL)
-                if self.wait(2) is None:
-                    self.process.kill()
-                self.process.wait()
-        if threading.current_thread() is not self._watchdog:
-            self._watchdog.join(5)
-
-    def _watch(self, watched: bool) -> None:
-        descriptor = self.process.stderr.fileno()
-        os.set_blocking(descriptor, False)
-        checked = 0.0
-        while self.alive:
-            self._drain(descriptor)
-            if watched and time.monotonic() - checked > 0.04:
-                if _footprint(self.process.pid, self.limits) > self.limits.memory_bytes:
-                    self.kill("out of memory")
-                checked = time.monotonic()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.05)
-        self._drain(descriptor)
-        self.process.stderr.close()
-
-    def _drain(self, descriptor: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(16):  # not for ever: a flood must not keep the watchdog from its watch
-                chunk = os.read(descriptor, 65_536)
-                if not chunk:
-                    return
-                self._stderr = (self._stderr + chunk)[-STDERR_BYTES:]
-
-
 def missing() -> str | None:
     """The sentence for a machine that cannot have the sandbox at all, or None."""
-    roads = "grade on a Linux machine, or in a container that allows user namespaces"
-    if not sys.platform.startswith("linux"):
-        return f"The grading sandbox needs Linux: {roads}."
+    if not sys.platform.startswith("linux") or not seccomp.filter_bytes():
+        return (
+            "The grading sandbox needs Linux on an x86_64 or aarch64 processor: grade on such a machine, or in a "
+            "container of it that allows user namespaces."
+        )
     if shutil.which("bwrap") is None:
         return "The grading sandbox needs bubblewrap: install the package 'bubblewrap' (0.8 or newer) and try again."
     return None
 
 
-def available(library: Path | None = None) -> str | None:
+def available() -> str | None:
     """None if a sandbox starts here, or the one sentence that says what to install or where to go."""
     if sentence := missing():
         return sentence
-    sandbox = Sandbox(library or Path(sys.prefix) / "bin")
-    with sandbox.start([sys.executable, "-I", "-S", "-c", "pass"]) as process:
-        status = process.wait(10)
+    with tempfile.TemporaryDirectory() as library:
+        with Sandbox(Path(library)).start([sys.executable, "-I", "-S", "-c", "pass"]) as process:
+            status = process.wait(10)
     if status == 0:
         return None
-    said = (process.stderr.strip().splitlines() or ["it did not start"])[-1]
+    said = _last_line(process)
+    if "Unknown option" in said:
+        return f"The grading sandbox needs bubblewrap 0.8 or newer ({said}): install a newer one and try again."
     return (
-        f"The grading sandbox does not start here ({said}): allow user namespaces on this machine, grade as root, or use "
-        "a Linux machine or a container that allows them, such as one started with --privileged."
+        f"The grading sandbox does not start here ({said}): allow user namespaces on this machine, grade as root, or "
+        "use a Linux machine or a container that allows them, such as one started with --privileged."
     )
+
+
+def self_test(sandbox: Sandbox | None = None) -> None:
+    """Try from inside whatever the sandbox must prevent; a fraction of a second, so run it before every grading.
+
+    sandbox: the one to test; by default one as grading makes it.
+    Errors: SandboxBroken naming each thing that was possible.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        problems = _probe(sandbox or Sandbox(folder), stack)
+    if problems:
+        raise SandboxBroken(f"Nothing was graded, for the sandbox does not hold here: {'; '.join(problems)}.")
+
+
+def _probe(sandbox: Sandbox, stack: contextlib.ExitStack) -> list[str]:
+    small = replace(sandbox.limits, file_bytes=MIB, tmp_bytes=4 * MIB)
+    canary = secrets.token_hex(16)
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    hidden = {}
+    for name, folder in {"the grader's home": Path.home(), "the grader's /tmp": Path("/tmp")}.items():
+        with contextlib.suppress(OSError):
+            hidden[stack.enter_context(tempfile.NamedTemporaryFile(prefix=".canary-", dir=folder)).name] = name
+    needed = {place for path in _interpreter() for place in (path, *path.parents)}
+    for folder in (*_courses(), *sandbox.hidden):
+        hidden |= {str(path): f"{path.name} of the course" for path in folder.iterdir() if path not in needed}
+    asked = {
+        "port": listener.getsockname()[1], "secrets": hidden, "canary": canary, "library": LIBRARY,
+        "read_only": ["/", "/usr", "/dev", LIBRARY, *map(str, _interpreter())],
+        "namespaces": {name: str(Path("/proc/self/ns", name).readlink()) for name in ("net", "pid", "ipc", "uts")},
+        "processes": small.processes, "address_bytes": small.address_bytes, "file_bytes": small.file_bytes,
+        "quotas": {"/tmp": small.tmp_bytes, "/dev/shm": small.tmp_bytes, SOCKETS: MIB},
+    }  # fmt: skip
+    command = [sys.executable, "-I", "-S", "-c"]
+    greedy = replace(sandbox, limits=replace(small, memory_bytes=96 * MIB))
+    hog = stack.enter_context(greedy.start([*command, "import time; x = b'x' * (160 << 20); time.sleep(9)"]))
+    process = stack.enter_context(
+        replace(sandbox, limits=small).start(
+            [*command, Path(probe.__file__).read_text(), json.dumps(asked)],
+            stdout=subprocess.PIPE,
+            environment={"COURSE_CANARY": canary},
+        )
+    )
+    process.wait(10)
+    process.kill()
+    try:
+        problems = list(map(str, json.loads(process.process.stdout.read(65_536))))
+    except ValueError:
+        problems = [f"its self-test does not run ({_last_line(process)})"]
+    hog.wait(2)
+    return problems + ([] if hog.ended == "out of memory" else ["the limit on all memory together does not hold"])
+
+
+def _last_line(process: SandboxProcess) -> str:
+    return (process.stderr.strip().splitlines() or [process.ended or "it said nothing"])[-1]
 
 
 def _interpreter() -> set[Path]:
@@ -317,10 +297,11 @@ def _interpreter() -> set[Path]:
     return {place for path in found for place in (path, path.resolve()) if place != Path("/")}
 
 
-def _checkout() -> list[Path]:
-    """The installed course_lib with the answers in it, and the checkout around it if there is one."""
+def _courses() -> list[Path]:
+    """The installed course_lib with the answers in it, the checkout around it, and the course being graded."""
     package = Path(course_lib.__file__).resolve().parent
-    return [package, package.parent] if (package.parent / "pyproject.toml").exists() else [package]
+    around = (package.parent, Path.cwd().resolve())
+    return [package, *(path for path in around if any((path / name).exists() for name in COURSE_FILES))]
 
 
 def _in_memory(content: bytes) -> int:
@@ -335,46 +316,3 @@ def _free_user() -> int:
     _, _, count = map(int, Path("/proc/self/uid_map").read_text().splitlines()[0].split())
     start, width = (1 << 30, 1 << 29) if count > 1 << 31 else (count // 2, count // 4)
     return start + secrets.randbelow(max(width, 1))
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-    return found
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all that descend from it; an orphan has the sandbox's init as its parent, so none is missed."""
-    members = [pid]
-    for member in members:
-        members += _children(member)
-    return members
-
-
-def _kilobytes(file: str, *names: str) -> int:
-    with contextlib.suppress(OSError):
-        lines = Path(file).read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.split(":")[0] in names)
-    return 0
-
-
-def _footprint(pid: int, limits: Limits) -> int:
-    """Bytes of memory the sandbox around bubblewrap's process `pid` holds, kernel memory included as far as it shows."""
-    members = _tree(pid)[1:]
-    held = 0
-    for member in members:
-        with contextlib.suppress(OSError):
-            held += len(os.listdir(f"/proc/{member}/fd")) * DESCRIPTOR_BYTES
-    if len(members) > 1:
-        for place in ("tmp", "dev/shm"):
-            with contextlib.suppress(OSError):
-                disk = os.statvfs(f"/proc/{members[1]}/root/{place}")
-                held += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-                held += (disk.f_files - disk.f_ffree) * INODE_BYTES
-    total = held + 1024 * sum(_kilobytes(f"/proc/{member}/status", "VmRSS", "VmPTE") for member in members)
-    if total > limits.memory_bytes:  # pages that processes share were counted once for each: ask the slower, exact file
-        total = held + 1024 * sum(_kilobytes(f"/proc/{member}/smaps_rollup", "Pss") for member in members)
-    return total

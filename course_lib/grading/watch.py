@@ -1,0 +1,140 @@
+"""The watch over a sandbox, from outside: what its processes hold in memory, and their end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+__all__ = ["SandboxProcess", "footprint"]
+
+TICK = 0.05  # seconds between looks at the memory
+DESCRIPTOR_BYTES = 212_992  # kernel memory one open socket can hold (net.core.wmem_default), which no process shows
+INODE_BYTES = 1_024  # kernel memory an empty file costs
+STDERR_BYTES = 4_096  # how much of the last stderr is kept, to say why something did not start
+
+
+class SandboxProcess:
+    """A command running in a sandbox, and the watchdog over all the processes it makes; a context manager.
+
+    process: bubblewrap itself, started with a pipe for stderr.
+    memory_bytes: what all the processes together may hold; None to watch nothing.
+    ended: None while it runs as it may; "out of memory" or the reason given to `kill` once it was killed.
+    """
+
+    def __init__(self, process: subprocess.Popen, memory_bytes: int | None) -> None:
+        self.process = process
+        self.memory_bytes = memory_bytes
+        self.ended: str | None = None
+        self._stderr = b""
+        self._lock = threading.Lock()
+        self._watchdog = threading.Thread(target=self._watch, name="sandbox-watchdog", daemon=True)
+        self._watchdog.start()
+
+    def __enter__(self) -> "SandboxProcess":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def stderr(self) -> str:
+        """The last few kilobytes of stderr, for a person to read."""
+        return self._stderr.decode(errors="replace")
+
+    def root(self) -> Path:
+        """The sandbox's own file system, as the host sees it; FileNotFoundError while it is not set up yet."""
+        members = _tree(self.process.pid)
+        if len(members) < 3:  # bubblewrap, its init, the command
+            raise FileNotFoundError("the sandbox is not set up yet")
+        return Path(f"/proc/{members[2]}/root")
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit status, or None if it still runs after `seconds`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(seconds)
+        return None
+
+    def kill(self, reason: str | None = None) -> None:
+        """End every process of the sandbox and return when they are gone."""
+        with self._lock:
+            if self.alive:
+                self.ended = self.ended or reason
+                for init in _children(self.process.pid):  # its end is the end of all, and bubblewrap waits for it
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(init, signal.SIGKILL)
+                if self.wait(2) is None:
+                    self.process.kill()
+                self.process.wait()
+        if threading.current_thread() is not self._watchdog:
+            self._watchdog.join(5)
+
+    def _watch(self) -> None:
+        descriptor = self.process.stderr.fileno()
+        os.set_blocking(descriptor, False)
+        while self.wait(TICK) is None:
+            self._drain(descriptor)
+            if self.memory_bytes is not None and footprint(self.process.pid, self.memory_bytes) > self.memory_bytes:
+                self.kill("out of memory")
+        self._drain(descriptor)
+        self.process.stderr.close()
+
+    def _drain(self, descriptor: int) -> None:
+        until = time.monotonic() + TICK  # a flood must not keep the watchdog from its watch
+        with contextlib.suppress(BlockingIOError):
+            while time.monotonic() < until and (chunk := os.read(descriptor, 65_536)):
+                self._stderr = (self._stderr + chunk)[-STDERR_BYTES:]
+
+
+def footprint(pid: int, enough: int) -> int:
+    """Bytes of memory held by the sandbox that bubblewrap's process `pid` made, kernel memory as far as it shows.
+
+    Pages that processes share count once for each while the sum stays below `enough`; above, the exact sum is made.
+    """
+    members = _tree(pid)[1:]
+    held = 0
+    for member in members:
+        with contextlib.suppress(OSError):
+            held += len(list(Path(f"/proc/{member}/fd").iterdir())) * DESCRIPTOR_BYTES
+    if len(members) > 1:
+        for place in ("tmp", "dev/shm"):
+            with contextlib.suppress(OSError):
+                disk = os.statvfs(f"/proc/{members[1]}/root/{place}")
+                held += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+                held += (disk.f_files - disk.f_ffree) * INODE_BYTES
+    total = held + sum(_bytes(f"/proc/{member}/status", "VmRSS", "VmPTE") for member in members)
+    if total > enough:
+        total = held + sum(_bytes(f"/proc/{member}/smaps_rollup", "Pss") for member in members)
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all that descend from it; an orphan has the sandbox's init as its parent, so none is missed."""
+    members = [pid]
+    for member in members:
+        members += _children(member)
+    return members
+
+
+def _bytes(file: str, *names: str) -> int:
+    with contextlib.suppress(OSError):
+        lines = Path(file).read_text().splitlines()
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.split(":")[0] in names)
+    return 0
