@@ -1,0 +1,66 @@
+"""One JupyterLab and one browser for all tests here, both gone before other tests go on in the same process."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.lab import Lab, course_lab
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="package")
+def browser():
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="package")
+def course(tmp_path_factory) -> Path:
+    """A course as a learner has it, with the released notebooks and without the solutions."""
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copy(ROOT / "nbgrader_config.py", folder)
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def address(browser, course, tmp_path_factory):
+    """`course lab`, started after the browser was found."""
+    with course_lab(course, tmp_path_factory.mktemp("home")) as address:
+        yield address
+
+
+@pytest.fixture
+def learner(course, address) -> Path:
+    """The learner's own folder, made by `course lab`."""
+    return course / "work"
+
+
+@pytest.fixture
+def open_lab(browser, address, learner, request):
+    """Open a notebook (its path inside the learner's folder) in a new window; a failure leaves a picture."""
+    windows = []
+    failed_before = request.session.testsfailed
+
+    def open_notebook(notebook: str) -> Lab:
+        windows.append(Lab(browser, address, learner, notebook))
+        return windows[-1]
+
+    yield open_notebook
+    for lab in windows:
+        if request.session.testsfailed > failed_before:
+            lab.screenshot(f"failed-{request.node.name}")
+        lab.close()
