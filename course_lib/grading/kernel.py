@@ -93,7 +93,7 @@ class SandboxedKernel:
         """End the kernel and everything it started; SIGKILL, so nothing can refuse."""
         self._process.kill(reason)
 
-    def execute(self, code: str, *, seconds: float | None = None, silent: bool = False) -> CellRun:
+    def execute(self, code: str, *, seconds: int | float | None = None, silent: bool = False) -> CellRun:
         """Run one cell for at most `seconds` (default: the limit for a cell); only ok and error leave a kernel behind.
 
         Only outputs that answer this very request are kept. `input()` raises in the cell.

@@ -41,9 +41,9 @@ class Limits:
     cpu_seconds: int = 600  # processor time of one process
     file_bytes: int = 64 * MIB  # size of one file
     tmp_bytes: int = 256 * MIB  # all files in /tmp together, and the same again for /dev/shm
-    cell_seconds: float = 10.0  # wall time of one cell
-    notebook_seconds: float = 300.0  # wall time of one notebook, kernel starts included
-    start_seconds: float = 30.0  # wall time until a kernel answers
+    cell_seconds: int | float = 10.0  # wall time of one cell
+    notebook_seconds: int | float = 300.0  # wall time of one notebook, kernel starts included
+    start_seconds: int | float = 30.0  # wall time until a kernel answers
     output_bytes: int = 8 * MIB  # everything the kernel sends while one cell runs
     message_bytes: int = 8 * MIB  # one message of the kernel, refused while it arrives
 
@@ -100,7 +100,7 @@ class Sandbox:
         self,
         command: Sequence[str],
         files: Mapping[str, bytes] | None = None,
-        stdout: int = subprocess.DEVNULL,
+        stdout: int | None = subprocess.DEVNULL,
         environment: Mapping[str, str] | None = None,
     ) -> SandboxProcess:
         """Start `command` (its program an absolute path) inside and watch it until it ends.
@@ -128,9 +128,10 @@ class Sandbox:
         for name, value in self._environment().items():
             arguments += ["--setenv", name, value]
         limits = self.limits
-        numbers = [user, limits.address_bytes, limits.processes, limits.cpu_seconds, limits.file_bytes]
-        numbers += [limits.open_files, 0, 0]
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, ",".join(map(str, numbers))]
+        numbers = [limits.address_bytes, limits.processes, limits.cpu_seconds, limits.file_bytes, limits.open_files]
+        numbers += [0, 0]
+        numbers = [] if "limits" in self.without else numbers
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, ",".join(map(str, [user, *numbers]))]
         descriptors = [entry[0] for entry in data]
         try:
             process = subprocess.Popen(
@@ -151,7 +152,8 @@ class Sandbox:
             user = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         else:
             identity = "0" if "user" in self.without else "1000"
-            user = ["--unshare-user", "--uid", identity, "--gid", identity, "--disable-userns"]
+            user = ["--unshare-user", "--uid", identity, "--gid", identity]
+            user += ["--disable-userns"] if "userns" not in self.without else []
         return ["--die-with-parent", "--new-session", *unshared, *user]
 
     def _mounts(self) -> list[str]:
@@ -177,12 +179,11 @@ class Sandbox:
         for path in shared:
             arguments += ["--ro-bind-try", path, path]
         arguments += [bind, str(self.library), LIBRARY, "--proc", "/proc", "--dev", "/dev"]
-        if "tmp" in self.without:
-            arguments += ["--bind", "/tmp", "/tmp"]
-        else:
-            arguments += ["--perms", "1777", "--size", str(self.limits.tmp_bytes), "--tmpfs", "/tmp"]
-        arguments += ["--perms", "1777", "--size", str(self.limits.tmp_bytes), "--tmpfs", "/dev/shm"]
-        arguments += ["--perms", "1777", "--size", str(MIB), "--tmpfs", SOCKETS, "--chdir", "/tmp"]
+        for path, most in {"/tmp": self.limits.tmp_bytes, "/dev/shm": self.limits.tmp_bytes, SOCKETS: MIB}.items():
+            size = [] if "quota" in self.without else ["--size", str(most)]
+            arguments += ["--perms", "1777", *size, "--tmpfs", path]
+        arguments += ["--bind", "/tmp", "/tmp"] if "tmp" in self.without else []
+        arguments += ["--chdir", "/tmp"]
         for path in ("/dev", *map(str, covered)):
             arguments += ["--remount-ro", path] if "read-only" not in self.without else []
         return arguments

@@ -57,7 +57,7 @@ class SandboxProcess:
             raise FileNotFoundError("the sandbox is not set up yet")
         return Path(f"/proc/{members[2]}/root")
 
-    def wait(self, seconds: float) -> int | None:
+    def wait(self, seconds: int | float) -> int | None:
         """The exit status, or None if it still runs after `seconds`."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.process.wait(seconds)
