@@ -10,6 +10,7 @@ from course_lib.exercises.running import Case, Observation, RunSide, draw, run
 
 __all__ = ["Exercise", "GroupResult", "Verdict"]
 
+ALIKE = 0.5  # a mistake is named when at least half of what fails, here or there, fails in the same way
 CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
 
 
@@ -143,7 +144,7 @@ class Exercise:
             for name in self.misconceptions
         }
         best = max(likeness, key=likeness.__getitem__, default=None)
-        return best if best is not None and likeness[best] > 0 else None
+        return best if best is not None and likeness[best] >= ALIKE else None
 
 
 # The judge's own runs depend on nothing but the seed, and a class is graded with one seed.

@@ -4,9 +4,10 @@ A judge never calls a learner's code. It looks at plain observations, group by g
 the bank's own wrong implementations on the same cases and asks which one behaves alike.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from course_lib.exercises.running import Case, Observation
 
 __all__ = ["Equality", "Failure", "Finding", "Judge", "Misconception", "Predicates", "compare"]
+
+CHANGED = "the call changed its arguments in place; work on copies"
+NUMBERS = re.compile(r"\d+")
 
 
 class Misconception(NamedTuple):
@@ -41,6 +45,7 @@ class Finding(NamedTuple):
     failure: Failure | None
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Decides what observations are worth."""
 
@@ -58,33 +63,58 @@ class Equality:
     """Each case must give what the reference gives, to a stated tolerance.
 
     rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers.
+    untouched: the group that loses its points when a call changes its arguments; None means the case's own group.
+    explain: says more about a case than "expected True, got False", for answers that hold no picture.
     """
 
     rtol: float = 1e-5
     atol: float = 1e-6
+    untouched: str | None = None
+    explain: Callable[[Case], str] | None = None
 
     def findings(
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> list[Finding]:
-        """Give one finding a case."""
-        return [
-            Finding(case.group, str(number), self._failure(got, want, case))
-            for number, (got, want, case) in enumerate(zip(seen, expected, cases, strict=True))
-        ]
+        """Give one finding a case, and one on changed arguments where they are a group of their own."""
+        failures = self._failures(seen, cases, expected)
+        found = []
+        for number, (got, want, case) in enumerate(zip(seen, expected, cases, strict=True)):
+            failure = failures.get(str(number))
+            if failure and self.explain and got.kind == want.kind:
+                failure = replace(failure, sentence=f"{failure.sentence}; {self.explain(case)}")
+            found.append(Finding(case.group, str(number), failure))
+        return found if self.untouched is None else [*found, Finding(self.untouched, "", failures.get(""))]
 
     def alike(
         self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> float:
-        """Say how much `seen` behaves like `other`: 1 on every case, 0.5 on every failing case, else 0."""
-        same = [compare(a, b, self.rtol, self.atol) is None for a, b in zip(seen, other, strict=True)]
-        failing = [finding.failure is not None for finding in self.findings(seen, cases, expected)]
-        if all(same):
-            return 1.0
-        return 0.5 if all(s for s, f in zip(same, failing, strict=True) if f) else 0.0
+        """Say how much `seen` fails like `other`: of the cases where either fails, the share where both give the same.
 
-    def _failure(self, got: Observation, want: Observation, case: Case) -> Failure | None:
-        failure = compare(got, want, self.rtol, self.atol)
-        return failure and Failure(failure.sentence, case.shown, failure.expected, failure.got)
+        1 means that they fail in the same cases, each time with the same answer.
+        """
+        mine, theirs = self._failures(seen, cases, expected), self._failures(other, cases, expected)
+        both = [key for key in mine if key in theirs and (not key or self._same(seen[int(key)], other[int(key)]))]
+        return len(both) / len(mine | theirs) if mine or theirs else 0.0
+
+    def _failures(
+        self, seen: list[Observation], cases: list[Case], expected: list[Observation]
+    ) -> dict[str, Failure]:
+        """Give the failures by the number of their case; under "" the first call that changed its arguments."""
+        failures: dict[str, Failure] = {}
+        for number, (got, want, case) in enumerate(zip(seen, expected, cases, strict=True)):
+            if self.untouched is not None and got.inputs_changed != want.inputs_changed:
+                failures.setdefault("", Failure(CHANGED, case.shown))
+                got = replace(got, inputs_changed=want.inputs_changed)
+            failure = compare(got, want, self.rtol, self.atol)
+            if failure is not None:
+                failures[str(number)] = replace(failure, shown=case.shown)
+        return failures
+
+    def _same(self, got: Observation, other: Observation) -> bool:
+        """Say whether two answers are the same, be they right or wrong; two errors need the same words as well."""
+        if got.kind == "error" and NUMBERS.sub("", got.text) != NUMBERS.sub("", other.text):
+            return False
+        return compare(replace(got, inputs_changed=other.inputs_changed), other, self.rtol, self.atol) is None
 
 
 @dataclass(frozen=True)
@@ -114,8 +144,9 @@ class Predicates:
     def alike(
         self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> float:
-        """Say whether both break the same predicates: 1 or 0."""
-        return float(self._broken(seen, cases, expected) == self._broken(other, cases, expected))
+        """Say how much both break the same predicates: of those that either breaks, the share that both break."""
+        mine, theirs = self._broken(seen, cases, expected), self._broken(other, cases, expected)
+        return len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
 
     def _broken(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> set[str]:
         return {finding.key for finding in self.findings(seen, cases, expected) if finding.failure}
@@ -128,7 +159,7 @@ def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Fa
             return None
         return Failure(_raised(got) if got.kind == "error" else f"expected {_an(want.type)}, and nothing was raised")
     if got.inputs_changed != want.inputs_changed:
-        return Failure("the call changed its arguments in place; work on copies")
+        return Failure(CHANGED)
     if want.kind == "bool" and got.kind == "tensor" and got.value.dtype == torch.bool and got.value.numel() == 1:
         got = Observation("bool", "bool", bool(got.value))  # a bool in a tensor is a fair answer
     if got.kind != want.kind:

@@ -1,18 +1,29 @@
 """Lesson 01, run side: the cases of the exercises on masks and leaks."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from course_lib.exercises.running import Case, RunSide
 
 __all__ = ["RUN_SIDES"]
 
 PRIMES = (3, 5, 7, 11, 13)
+DEVICE = "on the device of lengths"
 
 
 def _pick(generator: torch.Generator, choices: tuple[int, ...], count: int) -> list[int]:
     """Draw `count` different choices, the smallest first: a small failure is the easier one to read."""
     order = torch.randperm(len(choices), generator=generator)
     return sorted(choices[i] for i in order[:count])
+
+
+def _between(generator: torch.Generator, low: int, high: int) -> int:
+    """Draw a whole number, both ends included."""
+    return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def _causal_cases(generator: torch.Generator) -> list[Case]:
@@ -35,4 +46,217 @@ CAUSAL = RunSide(
     cases=_causal_cases,
 )
 
-RUN_SIDES = (CAUSAL,)
+
+def _padding_case(group: str, lengths: list[int], max_len: int, dtype: torch.dtype = torch.int64) -> Case:
+    kind = "" if dtype == torch.int64 else f", dtype={dtype}"
+    shown = f"create_padding_mask(torch.tensor({lengths}{kind}), {max_len})"
+    if group == DEVICE:
+        shown = f"create_padding_mask(lengths, {max_len}), where new tensors are made on another device by default"
+    return Case(group, shown, (torch.tensor(lengths, dtype=dtype), max_len))
+
+
+def _padding_cases(generator: torch.Generator) -> list[Case]:
+    def lengths(batch: int, max_len: int) -> list[int]:
+        return [1 + i for i in torch.randperm(max_len - 1, generator=generator)[:batch].tolist()]
+
+    small, large = _pick(generator, (5, 7, 11), 2)
+    n = _pick(generator, (5, 7), 1)[0]
+    return [
+        _padding_case("which keys are real", lengths(3, small), small),
+        _padding_case("which keys are real", lengths(2, large), large, torch.int32),
+        _padding_case("empty and full sequences", [n, *lengths(1, n), 0], n),
+        _padding_case("empty and full sequences", [0, 0], 3),
+        _padding_case(DEVICE, lengths(3, n), n),
+    ]
+
+
+def _call_elsewhere(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; in the device group, new tensors go to another device unless the code says where."""
+    with torch.device("meta") if case.group == DEVICE else nullcontext():
+        return student(*case.args)
+
+
+PADDING = RunSide(
+    id="01.create_padding_mask",
+    title="The padding mask",
+    todo="create_padding_mask is not written yet: give a (batch, 1, 1, max_len) boolean tensor that is True where "
+    "key j is a real token, so where j < lengths[b].",
+    cases=_padding_cases,
+    call=_call_elsewhere,
+)
+
+
+def _combine_cases(generator: torch.Generator) -> list[Case]:
+    def case(group: str, *shapes: tuple[int, ...]) -> Case:
+        masks = tuple(torch.rand(shape, generator=generator) < 0.6 for shape in shapes)
+        names = "abcd"[: len(masks)]
+        called = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        return Case(group, f"combine_masks({', '.join(names)}) with the shapes {called}", masks)
+
+    batch, heads = _pick(generator, (2, 3), 2)
+    q, k = _pick(generator, (5, 7, 11), 2)
+    both, many = "allowed by both masks", "any number of masks"
+    return [
+        case(both, (1, 1, q, q), (1, 1, q, q)),
+        case(both, (1, 1, q, q), (batch, 1, 1, q)),
+        case(both, (heads, 1, 1, k), (1, 1, q, k)),
+        case(many, (1, 1, q, q)),
+        case(many, (1, 1, q, q), (batch, 1, 1, q), (1, 1, q, q)),
+        case(many, (batch, 1, 1, k), (1, heads, 1, 1), (1, 1, q, 1), (1, 1, q, k)),
+    ]
+
+
+COMBINE = RunSide(
+    id="01.combine_masks",
+    title="Masks combined",
+    todo="combine_masks is not written yet: give a boolean tensor that is True where every mask is True.",
+    cases=_combine_cases,
+)
+
+
+def _prefix_cases(generator: torch.Generator) -> list[Case]:
+    def case(group: str, prefix_len: int, seq_len: int) -> Case:
+        return Case(group, f"create_prefix_mask({prefix_len}, {seq_len})", (prefix_len, seq_len))
+
+    sizes = _pick(generator, (5, 7, 11), 2)
+    n = _pick(generator, (3, 5, 7), 1)[0]
+    return [
+        *(case("which pairs may attend", _between(generator, 2, size - 2), size) for size in sizes),
+        case("no prefix: the causal mask", 0, n),
+        case("no prefix: the causal mask", 0, 1),
+        case("all prefix: every pair", n, n),
+        case("all prefix: every pair", 1, 1),
+    ]
+
+
+PREFIX = RunSide(
+    id="01.create_prefix_mask",
+    title="The prefix mask",
+    todo="create_prefix_mask is not written yet: give a (1, 1, seq_len, seq_len) boolean tensor that is True where "
+    "key j is not after query i, or lies in the prefix.",
+    cases=_prefix_cases,
+)
+
+# The models of the leak exercise are all one function; they differ in their numbers alone. Each token gives three
+# kinds of features: itself, itself through a ReLU, and itself times a gate that the sequence's first token opens.
+PLAIN, BENT, GATED = range(3)
+Pairs = Callable[[int, int], bool]  # does output i read token j?
+
+
+def _model(weights: Tensor, bias: Tensor, bend: Tensor, shift: Tensor, gate: float) -> Callable[[Tensor], Tensor]:
+    """Give fn: (batch, m, d) -> (batch, m, d_out) for every m up to n.
+
+    Sums are made in float64 and rounded once, so that they do not depend on the size of the batch.
+    Shapes: weights (n, 3 d, n, d_out) from token and feature to output; bias (n, d_out); bend, shift (n, d).
+    """
+
+    def fn(x: Tensor) -> Tensor:
+        m = x.shape[1]
+        opened = torch.relu(x[:, :1, :1] + gate)
+        bent = torch.relu(x * bend[:m] + shift[:m])
+        features = torch.cat((x, bent, x * opened), dim=-1).flatten(1).double()
+        mixing = weights[:m, :, :m].reshape(features.shape[1], -1)
+        return (features @ mixing).float().unflatten(1, (m, -1)) + bias[:m]
+
+    return fn
+
+
+def _leak_case(
+    generator: torch.Generator,
+    group: str,
+    sizes: tuple[int, int, int, int],
+    leak: Pairs = lambda i, j: False,
+    past: Pairs = lambda i, j: True,
+    kind: int = PLAIN,
+    size: float = 1.0,
+    reads: slice = slice(None),
+    writes: slice = slice(None),
+    direction: int = 0,
+    zeros: bool = False,
+) -> Case:
+    """Draw a model and its input.
+
+    sizes: batch, n, d, d_out. past: which pairs with j <= i are read; leak: which with j > i.
+    kind, size, reads, writes: how they are: by which kind of feature, how strongly, and from which features of the
+    token to which of the output. direction: a ReLU shows nothing below (1) or above (-1) the tokens of x.
+    zeros: x is all zeros.
+    """
+    batch, n, d, d_out = sizes
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x = normal(batch, n, d) * (not zeros)
+    bias, bend, shift = normal(n, d_out), normal(n, d), normal(n, d)
+    if direction:  # all sequences share their later tokens, so that one threshold fits them all
+        x[:, 1:] = x[0, 1:]
+        bend, shift = torch.full((n, d), float(direction)), -direction * x[0] - 0.05
+    if kind == GATED:  # the first token keeps the gate shut, in the first sequence alone
+        x[:, 0, 0] = x[:, 0, 0].abs() + 0.5
+        x[0, 0, 0] *= -1
+    weights = normal(n, 3, d, n, d_out) / (n * d) ** 0.5
+    strong = weights.sign() * (weights.abs() + 0.5)  # a leak drawn from N(0, 1) might happen to be none
+    if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
+        weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
+    for j in range(n):
+        for i in range(n):
+            if i < j or not past(i, j):
+                weights[j, :, :, i] = 0
+            if i < j and leak(i, j):
+                weights[j, kind, reads, i, writes] = size * strong[j, kind, reads, i, writes]
+    gate = 0.0 if kind == GATED else float(normal())
+    fn = _model(weights.flatten(1, 2).double(), bias, bend, shift, gate)
+    return Case(group, f"leaks_future(fn, x) with x of shape {tuple(x.shape)}", (fn, x))
+
+
+def _leak_cases(generator: torch.Generator) -> list[Case]:
+    def case(group: str, sizes: tuple[int, int, int, int] = (2, 5, 3, 7), **leak: Any) -> Case:
+        return _leak_case(generator, group, sizes, **leak)
+
+    idea, reach = "leaking models told from causal ones", "from every token to every earlier output"
+    faint, part = "faint leaks and one-sided ones", "in one sequence, in one feature"
+    batches = [
+        [
+            case(idea),
+            case(idea, zeros=True),
+            case(idea, (3, 2, 5, 7)),
+            case(idea, past=lambda i, j: j == i),
+            case(idea, past=lambda i, j: j < i),
+            case(idea, past=lambda i, j: j <= i < 4 or j == 0),
+            case(idea, leak=lambda i, j: True),
+            case(idea, (3, 5, 2, 7), leak=lambda i, j: True),
+        ],
+        [
+            case(reach, (2, 1, 3, 5)),
+            case(reach, (3, 7, 2, 5)),
+            case(reach, leak=lambda i, j: j == i + 1, past=lambda i, j: False),
+            case(reach, leak=lambda i, j: j == i + 2),
+            *(case(reach, leak=lambda i, j, pair=pair: (i, j) == pair) for pair in ((0, 4), (0, 1), (1, 2), (3, 4))),
+        ],
+        [
+            case(faint, leak=lambda i, j: j >= 2, size=2e-6),
+            case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=1),
+            case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=-1),
+            case(faint, leak=lambda i, j: j >= 2, zeros=True),
+        ],
+        [
+            case(part, leak=lambda i, j: j >= 2, kind=GATED),
+            case(part, leak=lambda i, j: j >= 2, reads=slice(0, 1)),
+            case(part, leak=lambda i, j: j >= 2, reads=slice(-1, None)),
+            case(part, leak=lambda i, j: j >= 2, writes=slice(0, 1)),
+            case(part, leak=lambda i, j: j >= 2, writes=slice(-1, None)),
+        ],
+    ]
+    # No order to learn by heart: counting calls tells nothing.
+    return [batch[i] for batch in batches for i in torch.randperm(len(batch), generator=generator)]
+
+
+LEAKS = RunSide(
+    id="01.leaks_future",
+    title="The leak detector",
+    todo="leaks_future is not written yet: change one token, run fn again, and see whether an output before that "
+    "token has moved.",
+    cases=_leak_cases,
+)
+
+RUN_SIDES = (CAUSAL, PADDING, COMBINE, PREFIX, LEAKS)

@@ -1,4 +1,4 @@
-"""Lesson 01, bank side: the judge, the known mistakes and the right answers of the exercises on masks and leaks."""
+"""Known mistakes and right answers for `create_causal_mask`."""
 
 import torch
 
@@ -7,7 +7,7 @@ from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson01 import run
 
-__all__ = ["EXERCISES"]
+__all__ = ["CAUSAL"]
 
 
 def _square(seq_len, device=None):
@@ -93,11 +93,13 @@ CAUSAL = Exercise(
         _causal_by_excluding,
         _causal_by_counting,
     ],
+    forbidden={
+        "generate_square_subsequent_mask": "create_causal_mask uses generate_square_subsequent_mask, which is the "
+        "exercise itself, made by torch; build the mask from positions.",
+    },
     hints=(
         "Write the 4 × 4 table by hand: one row a query, one column a key. Which cells are True?",
         "torch.arange(seq_len) gives the positions. Compare a column of query positions with a row of key positions.",
         "position[None, :] <= position[:, None] has shape (seq_len, seq_len); add two leading axes, mind `device`.",
     ),
 )
-
-EXERCISES = (CAUSAL,)
