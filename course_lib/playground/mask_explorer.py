@@ -117,6 +117,7 @@ class _Explorer:
         self.position = 0
         wide = {"description_width": "110px"}
         self.sentence = widgets.Text(sentence, description="sentence", continuous_update=False, style=wide)
+        self.sentence.layout.width = "min(100%, 500px)"
         self.sentence.tooltip = f"Type up to {MAX_TOKENS} words and press Enter"
         self.kind = widgets.ToggleButtons(options=KINDS, value="causal", description="mask", style=wide)
         self.kind.style.button_width = "120px"
