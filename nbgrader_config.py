@@ -11,6 +11,7 @@ c.CourseDirectory.release_directory = "notebooks"
 c.CourseDirectory.submitted_directory = "grading/submitted"
 c.CourseDirectory.autograded_directory = "grading/autograded"
 c.CourseDirectory.feedback_directory = "grading/feedback"
+(root / "grading").mkdir(exist_ok=True)
 c.CourseDirectory.db_url = f"sqlite:///{root}/grading/gradebook.db"
 
 c.ClearSolutions.code_stub = {

@@ -18,7 +18,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from course_lib.exercises import exercise
 from course_lib.grading.build import build
 from course_lib.grading.execution import execute, make_job
-from course_lib.grading.sandbox import Limits
+from course_lib.grading.sandbox import Limits, self_test
 from course_lib.grading.store import Store, key, write_atomically
 from course_lib.grading.submission import OURS, Cell, plan, read
 from course_lib.grading.verdicts import NEEDS_HUMAN, judge, record, refuse_all
@@ -110,4 +110,4 @@ def _judging_code() -> bytes:
 
 @cache
 def _require_sandbox() -> None:
-    from course_lib.grading.sandbox import self_test; self_test()
+    self_test()

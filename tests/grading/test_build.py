@@ -1,0 +1,79 @@
+"""The grading build holds no answer: neither a judge, nor a bank, nor a working reference of this lesson."""
+
+import io
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from course_lib import exercises
+from course_lib.grading.build import build, unpack
+
+NUMBERS = sorted({exercise.id[:2] for exercise in exercises.all()})
+# `-I` keeps this checkout and its installed package out; the build is all there is.
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); sys.modules.pop('course_lib', None)\n"
+
+
+def run(library, code):
+    return subprocess.run(
+        [sys.executable, "-I", "-c", PROGRAM + code, str(library)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module", params=NUMBERS)
+def library(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    unpack(build(request.param), folder)
+    return request.param, folder
+
+
+def test_equal_builds_are_equal_bytes():
+    assert build.__wrapped__("01") == build("01")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_text_of_a_bank_is_in_the_build(number):
+    with zipfile.ZipFile(io.BytesIO(build(number))) as archive:
+        everything = "\n".join(archive.read(name).decode() for name in archive.namelist())
+    for exercise in exercises.all():
+        for name, misconception in exercise.misconceptions.items():
+            assert misconception.hint not in everything, name
+        for hint in exercise.hints:
+            assert hint not in everything
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["exercises.judging", "exercises.exercise", "exercises.card", "exercises.lesson01.bank", "grading", "cli", "release"],
+)
+def test_what_judges_cannot_be_imported(library, module):
+    done = run(library[1], f"import course_lib.{module}")
+    assert "ModuleNotFoundError" in done.stderr, done
+
+
+def test_the_run_side_and_the_evidence_check_can(library):
+    number, folder = library
+    code = f"import course_lib.exercises.lesson{number}.run as r; from course_lib.checking import check, evidence_check"
+    done = run(folder, code + "\nprint(len(r.RUN_SIDES), r.__file__)")
+    assert done.stdout.split() == [
+        str(len(exercises.lesson(number))), str(folder / f"course_lib/exercises/lesson{number}/run.py")
+    ], done  # fmt: skip
+
+
+def test_a_graded_reference_keeps_its_name_and_raises(library):
+    number, folder = library
+    for exercise in exercises.lesson(number):
+        module, name = exercise.reference.__module__, exercise.side.name
+        done = run(folder, f"from {module} import {name}\n{name}()")
+        assert f"NotImplementedError: {name} is what this lesson grades" in done.stderr, done
+
+
+def test_every_module_of_the_build_imports(library):
+    _, folder = library
+    names = [
+        path.relative_to(folder).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        for path in sorted((folder / "course_lib").rglob("*.py"))
+    ]
+    done = run(folder, "\n".join(f"import {name}" for name in names))
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,151 @@
+"""A submission is repaired against the released notebook, whatever became of it, and only the student's code stays."""
+
+import json
+from copy import deepcopy
+
+import nbformat
+import pytest
+
+from course_lib.grading.submission import exercise_of, plan, read, repair
+from tests.classroom import grade_cells, released, solved
+
+CHECK = "create-causal-mask-check"
+
+
+def cell_named(notebook, name):
+    return next(cell for cell in notebook.cells if cell.id == name)
+
+
+def place(notebook, name):
+    return [cell.id for cell in notebook.cells].index(name)
+
+
+def exercises_run(notebook):
+    return [cell.exercise for cell in plan(notebook) if cell.exercise]
+
+
+ALL = [exercise_of(cell) for cell in grade_cells(released())]
+
+
+def test_an_untouched_notebook_needs_no_repair():
+    repaired = repair(solved(), released())
+    assert repaired.metadata.course == {"repairs": []}
+    assert exercises_run(repaired) == ALL
+    nbformat.validate(repaired)
+
+
+def test_experiments_are_not_run_but_answers_always_are():
+    notebook = solved()
+    for cell in notebook.cells:
+        cell.metadata.tags = ["experiment"]
+    planned = {notebook.cells[cell.index].id for cell in plan(repair(notebook, released()))}
+    assert {"create-causal-mask", CHECK} <= planned
+    assert "setup" not in planned
+
+
+def test_an_edited_grade_cell_is_restored():
+    notebook = solved()
+    cell_named(notebook, CHECK).source = "pass"
+    cell_named(notebook, CHECK).metadata.nbgrader.points = 100
+    repaired = repair(notebook, released())
+    assert cell_named(repaired, CHECK).source == cell_named(released(), CHECK).source
+    assert cell_named(repaired, CHECK).metadata.nbgrader.points == 4
+    assert repaired.metadata.course.repairs == [f"the cell {CHECK} was restored"]
+
+
+def test_a_deleted_grade_cell_comes_back_where_it_stood():
+    notebook = solved()
+    del notebook.cells[place(notebook, CHECK)]
+    repaired = repair(notebook, released())
+    assert exercises_run(repaired) == ALL
+    assert place(repaired, CHECK) == place(repaired, "create-causal-mask") + 1
+    assert repaired.metadata.course.repairs == [f"the cell {CHECK} was missing and was put back"]
+
+
+def test_all_grade_cells_deleted_come_back():
+    notebook = solved()
+    notebook.cells = [cell for cell in notebook.cells if not cell.id.endswith("-check")]
+    assert exercises_run(repair(notebook, released())) == ALL
+
+
+def test_an_empty_notebook_gets_every_grade_cell():
+    notebook = solved()
+    notebook.cells = []
+    assert exercises_run(repair(notebook, released())) == ALL
+
+
+@pytest.mark.parametrize("name", ["create-causal-mask", CHECK])
+def test_a_copied_cell_counts_once(name):
+    notebook = solved()
+    notebook.cells.insert(place(notebook, name), deepcopy(cell_named(notebook, name)))
+    repaired = repair(notebook, released())
+    assert exercises_run(repaired) == ALL
+    assert len({cell.id for cell in repaired.cells}) == len(repaired.cells)
+    assert len(repaired.metadata.course.repairs) == 1
+    nbformat.validate(repaired)
+
+
+def test_lost_metadata_is_found_again_by_the_cell_id():
+    notebook = solved()
+    for cell in notebook.cells:
+        cell.metadata = {}
+    repaired = repair(notebook, released())
+    assert exercises_run(repaired) == ALL
+    assert cell_named(repaired, "create-causal-mask").metadata.nbgrader.solution
+
+
+def test_a_cell_that_claims_to_be_graded_is_an_ordinary_one():
+    notebook = solved()
+    mine = deepcopy(cell_named(notebook, CHECK))
+    mine.id = "mine"
+    mine.metadata.nbgrader.grade_id = "mine"
+    notebook.cells.append(mine)
+    repaired = repair(notebook, released())
+    assert exercises_run(repaired) == ALL
+    assert "nbgrader" not in cell_named(repaired, "mine").metadata
+
+
+def test_outputs_and_our_own_metadata_do_not_come_from_the_student():
+    notebook = solved()
+    cell = cell_named(notebook, CHECK)
+    cell.outputs = [{"output_type": "stream", "name": "stdout", "text": "full marks"}]
+    cell.metadata.course = {"status": "passed"}
+    notebook.metadata.course = {"unreadable": "no", "fingerprint": "mine"}
+    repaired = repair(notebook, released())
+    assert all(not cell.get("outputs") and "course" not in cell.metadata for cell in repaired.cells)
+    assert set(repaired.metadata.course) == {"repairs"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "3", '{"cells": []}', '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [3]}',
+     '{"nbformat": 4, "cells": {"a": 1}}', "[" * 100_000, '{"nbformat": 4, "cells": [{"metadata": "x"}]}'],
+)  # fmt: skip
+def test_a_file_that_is_no_notebook_gets_a_reason_and_runs_nothing(tmp_path, text):
+    file = tmp_path / "causal_mask.ipynb"
+    file.write_text(text)
+    notebook = read(file, released())
+    assert "causal_mask.ipynb cannot be read as a notebook" in notebook.metadata.course.unreadable
+    assert plan(notebook) == []
+    assert [exercise_of(cell) for cell in grade_cells(notebook)] == ALL
+
+
+def test_bytes_that_are_no_text_get_a_reason(tmp_path):
+    file = tmp_path / "causal_mask.ipynb"
+    file.write_bytes(b"\xff\xfe\x00PK\x03\x04")
+    assert "unreadable" in read(file, released()).metadata.course
+
+
+def test_old_and_odd_cells_are_made_valid(tmp_path):
+    notebook = json.loads(json.dumps(solved()))
+    notebook["nbformat_minor"] = 2
+    for cell in notebook["cells"]:
+        cell["source"] = cell["source"].splitlines(keepends=True)
+        if cell["id"] not in ("create-causal-mask", CHECK):
+            del cell["id"]
+    notebook["cells"].append({"cell_type": "heading", "source": 3, "metadata": {"tags": "x", "nbgrader": [1]}})
+    file = tmp_path / "causal_mask.ipynb"
+    file.write_text(json.dumps(notebook))
+    repaired = read(file, released())
+    nbformat.validate(repaired)
+    assert exercises_run(repaired) == ALL
