@@ -14,6 +14,7 @@ from course_lib.exercises.judging import Failure
 __all__ = ["colour", "render", "to_html"]
 
 WIDTH = 79
+AXES = {-4: "sequences", -3: "heads", -2: "queries"}  # of a mask, from its end
 LARGEST = 8  # rows and columns of a tensor that are shown
 PASSED, FAILED, OPEN = "✓", "✗", "○"
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -31,7 +32,7 @@ def render(verdict: Verdict) -> str:
         mark = FAILED if result.failure else PASSED if result.counted else OPEN
         lines.append(f"  {mark} {result.name:<{width}}  {result.points:g}/{result.max_points:g}")
     first = next((result.failure for result in verdict.groups if result.failure), None)
-    if not all(result.counted for result in verdict.groups):
+    if any(not result.counted and result.failure is None for result in verdict.groups):
         lines.append(f"  ({OPEN} right, and counted once the first line is right)")
     if first is not None:
         lines += ["", *_failure(first)]
@@ -63,42 +64,56 @@ def to_html(card: str) -> str:
 
 
 def _failure(failure: Failure) -> list[str]:
-    lines = _wrap(f"In {failure.shown}:") if failure.shown else []
-    lines += _wrap(failure.sentence[:1].upper() + failure.sentence[1:] + ".")
-    if failure.expected is None or failure.got is None or failure.expected.shape != failure.got.shape:
+    sentence = failure.sentence[:1].upper() + failure.sentence[1:]
+    lines = [
+        *(_wrap(f"In {failure.shown}:") if failure.shown else []),
+        *_wrap(sentence if sentence.endswith((".", "!", "?")) else sentence + "."),
+    ]
+    expected, got = failure.expected, failure.got
+    if expected is None or got is None or expected.shape != got.shape or not _is_drawable(expected):
         return lines
-    left, right = _picture(failure.expected, failure), _picture(failure.got, failure)
-    if not left or not right:
-        return lines
-    left, right = ["expected", *left], ["yours", *right]
+    index, rows = _choose_matrix(expected, [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)])
+    left, right = ["expected", *_picture(expected[index])], ["yours", *_picture(got[index])]
     column = max(map(len, left)) + 4
     if column + max(map(len, right)) > WIDTH - 2:
         side = [*left, "", *right]
     else:
         side = [f"{a:<{column}}{b}" for a, b in zip_longest(left, right, fillvalue="")]
-    legend = ["  (■ True = may attend, · False; rows are queries)"] if failure.expected.dtype == torch.bool else []
+    legend = [f"  (■ True = may attend, · False; rows are {rows})"] if expected.dtype == torch.bool else []
     return [*lines, "", *(f"  {line}".rstrip() for line in side), *legend]
 
 
-def _picture(tensor: Tensor, failure: Failure) -> list[str]:
-    """Draw the matrix of a tensor that holds the first difference; nothing if it is too deep or on no device."""
-    if tensor.is_meta or tensor.numel() == 0 or tensor.ndim > 6:
-        return []
-    lead = [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)][: max(tensor.ndim - 2, 0)]
-    while tensor.ndim > 2:
-        tensor = tensor[lead.pop(0) if lead else 0]
+def _is_drawable(tensor: Tensor) -> bool:
+    return not tensor.is_meta and tensor.numel() > 0 and tensor.ndim <= 6
+
+
+def _choose_matrix(tensor: Tensor, first: list[int]) -> tuple[tuple[int | slice, ...], str]:
+    """Choose the two axes to draw, and where on the others: the first difference. Say what the rows are.
+
+    The columns are the last axis, the rows the last one before it that has more than one entry.
+    """
+    wide = [axis for axis in range(tensor.ndim - 1) if tensor.shape[axis] > 1]
+    drawn = {tensor.ndim - 1, *(wide[-1:] or [tensor.ndim - 2])}
+    place = [*first, *[0] * tensor.ndim]
+    index = tuple(slice(None) if axis in drawn else place[axis] for axis in range(tensor.ndim))
+    rows = min(drawn) - tensor.ndim
+    fixed = "".join(f", {AXES.get(axis - tensor.ndim, 'entries')[:-1]} {place[axis]}" for axis in wide[:-1])
+    return index, AXES.get(rows, "entries") + fixed
+
+
+def _picture(tensor: Tensor) -> list[str]:
     rows = torch.atleast_2d(tensor)
     more = rows.shape[1] > LARGEST
-    lines = [" ".join(map(_cell, row[:LARGEST])) + (" …" if more else "") for row in rows[:LARGEST]]
+    cells = [list(map(_cell, row[:LARGEST])) for row in rows[:LARGEST]]
+    width = max(len(cell) for row in cells for cell in row)
+    lines = [" ".join(f"{cell:>{width}}" for cell in row) + (" …" if more else "") for row in cells]
     return [*lines, "…"] if rows.shape[0] > LARGEST else lines
 
 
 def _cell(value: Tensor) -> str:
     if value.dtype == torch.bool:
         return "■" if value else "·"
-    if value.dtype.is_floating_point:
-        return f"{value.item():7.3g}"
-    return f"{value.item():4d}"
+    return f"{value.item():.3g}" if value.dtype.is_floating_point else str(value.item())
 
 
 def _wrap(text: str) -> list[str]:

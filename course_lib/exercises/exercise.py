@@ -1,14 +1,16 @@
 """One exercise: what a learner writes, what it is worth, and every mistake we know how to name."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
+
+from torch import Tensor
 
 from course_lib.exercises.judging import Equality, Failure, Judge, Misconception
 from course_lib.exercises.running import Case, Observation, RunSide, draw, run
 
-__all__ = ["Exercise", "GroupResult", "Verdict"]
+__all__ = ["Exercise", "GroupResult", "Verdict", "forget_runs"]
 
 ALIKE = 0.5  # a mistake is named when at least half of what fails, here or there, fails in the same way
 CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
@@ -115,7 +117,7 @@ class Exercise:
         return Verdict(self.id, status, 0, self.points, reason=reason)
 
     def _decide(self, seen: list[Observation], seed: int) -> Verdict:
-        cases = draw(self.side, seed)
+        cases = _cases(self, seed)
         if len(seen) != len(cases):
             return self.refuse("no evidence", f"Expected {len(cases)} observations, got {len(seen)}.")
         if all(got.kind == "error" and got.type == "NotImplementedError" for got in seen):
@@ -148,11 +150,39 @@ class Exercise:
 
 
 # The judge's own runs depend on nothing but the seed, and a class is graded with one seed.
+@lru_cache(maxsize=64)
+def _cases(exercise: Exercise, seed: int) -> list[Case]:
+    return draw(exercise.side, seed)
+
+
+def _run_own(exercise: Exercise, own: Callable[..., Any], seed: int) -> list[Observation]:
+    """Run one of the course's own implementations on copies of the inputs, since a wrong one may write into them."""
+    copies = [
+        replace(
+            case,
+            args=tuple(map(_copy, case.args)),
+            kwargs={name: _copy(value) for name, value in case.kwargs.items()},
+        )
+        for case in _cases(exercise, seed)
+    ]
+    return run(exercise.side, own, copies, seed)
+
+
+def _copy(value: Any) -> Any:
+    return value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+
+
 @lru_cache(maxsize=256)
 def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
-    return run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
+    return _run_own(exercise, exercise.reference, seed)
 
 
 @lru_cache(maxsize=1024)
 def _wrong_run(exercise: Exercise, name: str, seed: int) -> list[Observation]:
-    return run(exercise.side, exercise.misconceptions[name].wrong, draw(exercise.side, seed), seed)
+    return _run_own(exercise, exercise.misconceptions[name].wrong, seed)
+
+
+def forget_runs() -> None:
+    """Forget the judge's own runs, to measure what they cost."""
+    for remembered in (_cases, _reference_run, _wrong_run):
+        remembered.cache_clear()

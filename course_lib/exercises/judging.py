@@ -93,7 +93,11 @@ class Equality:
         1 means that they fail in the same cases, each time with the same answer.
         """
         mine, theirs = self._failures(seen, cases, expected), self._failures(other, cases, expected)
-        both = [key for key in mine if key in theirs and (not key or self._same(seen[int(key)], other[int(key)]))]
+        both = [
+            key
+            for key in mine
+            if key in theirs and (not key or self._same(seen[int(key)], other[int(key)], expected[int(key)]))
+        ]
         return len(both) / len(mine | theirs) if mine or theirs else 0.0
 
     def _failures(
@@ -110,10 +114,18 @@ class Equality:
                 failures[str(number)] = replace(failure, shown=case.shown)
         return failures
 
-    def _same(self, got: Observation, other: Observation) -> bool:
-        """Say whether two answers are the same, be they right or wrong; two errors need the same words as well."""
+    def _same(self, got: Observation, other: Observation, want: Observation) -> bool:
+        """Say whether two wrong answers are the same mistake.
+
+        Errors need the same words as well; of two wrong dtypes, one is as good as the other.
+        """
         if got.kind == "error" and NUMBERS.sub("", got.text) != NUMBERS.sub("", other.text):
             return False
+        if got.kind == other.kind == want.kind == "tensor" and want.value.dtype not in (
+            got.value.dtype,
+            other.value.dtype,
+        ):
+            got, other = (replace(one, value=one.value.double()) for one in (got, other))
         return compare(replace(got, inputs_changed=other.inputs_changed), other, self.rtol, self.atol) is None
 
 

@@ -90,7 +90,7 @@ def _combine_cases(generator: torch.Generator) -> list[Case]:
     def case(group: str, *shapes: tuple[int, ...]) -> Case:
         masks = tuple(torch.rand(shape, generator=generator) < 0.6 for shape in shapes)
         names = "abcd"[: len(masks)]
-        called = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        called = ", ".join(f"{name} {shape}".replace(", ", ",") for name, shape in zip(names, shapes, strict=True))
         return Case(group, f"combine_masks({', '.join(names)}) with the shapes {called}", masks)
 
     batch, heads = _pick(generator, (2, 3), 2)
@@ -172,14 +172,16 @@ def _leak_case(
     reads: slice = slice(None),
     writes: slice = slice(None),
     direction: int = 0,
+    opens: slice = slice(None),
     zeros: bool = False,
+    scale: float = 1.0,
 ) -> Case:
     """Draw a model and its input.
 
     sizes: batch, n, d, d_out. past: which pairs with j <= i are read; leak: which with j > i.
     kind, size, reads, writes: how they are: by which kind of feature, how strongly, and from which features of the
     token to which of the output. direction: a ReLU shows nothing below (1) or above (-1) the tokens of x.
-    zeros: x is all zeros.
+    opens: the sequences whose gate is open. zeros: x is all zeros. scale: of all outputs.
     """
     batch, n, d, d_out = sizes
 
@@ -191,19 +193,20 @@ def _leak_case(
     if direction:  # all sequences share their later tokens, so that one threshold fits them all
         x[:, 1:] = x[0, 1:]
         bend, shift = torch.full((n, d), float(direction)), -direction * x[0] - 0.05
-    if kind == GATED:  # the first token keeps the gate shut, in the first sequence alone
-        x[:, 0, 0] = x[:, 0, 0].abs() + 0.5
-        x[0, 0, 0] *= -1
+    if kind == GATED:  # the first token opens the gate or keeps it shut, in each sequence for itself
+        x[:, 0, 0] = -x[:, 0, 0].abs() - 0.5
+        x[opens, 0, 0] *= -1
     weights = normal(n, 3, d, n, d_out) / (n * d) ** 0.5
     strong = weights.sign() * (weights.abs() + 0.5)  # a leak drawn from N(0, 1) might happen to be none
     if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
         weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
-    for j in range(n):
-        for i in range(n):
-            if i < j or not past(i, j):
-                weights[j, :, :, i] = 0
-            if i < j and leak(i, j):
-                weights[j, kind, reads, i, writes] = size * strong[j, kind, reads, i, writes]
+    pairs = [[(i, j) for i in range(n)] for j in range(n)]
+    reads_past = torch.tensor([[j <= i and past(i, j) for i, j in row] for row in pairs])
+    reads_ahead = torch.tensor([[j > i and leak(i, j) for i, j in row] for row in pairs])
+    leaking = torch.zeros_like(weights)
+    leaking[:, kind, reads, :, writes] = size * strong[:, kind, reads, :, writes]
+    weights = weights * reads_past[:, None, None, :, None] + leaking * reads_ahead[:, None, None, :, None]
+    weights, bias = weights * scale, bias * scale
     gate = 0.0 if kind == GATED else float(normal())
     fn = _model(weights.flatten(1, 2).double(), bias, bend, shift, gate)
     return Case(group, f"leaks_future(fn, x) with x of shape {tuple(x.shape)}", (fn, x))
@@ -235,12 +238,14 @@ def _leak_cases(generator: torch.Generator) -> list[Case]:
         ],
         [
             case(faint, leak=lambda i, j: j >= 2, size=2e-6),
+            case(faint, leak=lambda i, j: j >= 2, scale=1e-7),
             case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=1),
             case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=-1),
             case(faint, leak=lambda i, j: j >= 2, zeros=True),
         ],
         [
-            case(part, leak=lambda i, j: j >= 2, kind=GATED),
+            case(part, leak=lambda i, j: j >= 2, kind=GATED, opens=slice(0, 1)),
+            case(part, leak=lambda i, j: j >= 2, kind=GATED, opens=slice(1, None)),
             case(part, leak=lambda i, j: j >= 2, reads=slice(0, 1)),
             case(part, leak=lambda i, j: j >= 2, reads=slice(-1, None)),
             case(part, leak=lambda i, j: j >= 2, writes=slice(0, 1)),

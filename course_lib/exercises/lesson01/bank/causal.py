@@ -81,6 +81,11 @@ CAUSAL = Exercise(
             "The pattern is right and two axes are missing: the mask must broadcast over (batch, heads, queries, "
             "keys), so its shape is (1, 1, seq_len, seq_len).",
         ),
+        "numbers, and two axes are missing": Misconception(
+            lambda seq_len, device=None: torch.ones(seq_len, seq_len, device=device).tril(),
+            "The pattern is right. Two things are missing: the mask is boolean (dtype=torch.bool), and its shape is "
+            "(1, 1, seq_len, seq_len), so that it broadcasts over batch and heads.",
+        ),
         "built on the default device": Misconception(
             lambda seq_len, device=None: _square(seq_len).tril(),
             "The mask is right and on the wrong device: hand `device` on to the function that makes the tensor.",

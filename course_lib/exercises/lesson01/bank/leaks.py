@@ -204,8 +204,8 @@ LEAKS = Exercise(
         ),
         "always False": Misconception(
             lambda fn, x: False,
-            "No leak is ever found. Is the changed copy really the one that goes through fn? Do you compare with the "
-            "output of the unchanged x?",
+            "No leak is ever found. Is the changed copy really the one that goes through fn? Is it changed along the "
+            "axis of the tokens, the second one? Do you compare with the output of the unchanged x?",
         ),
         "inverted": Misconception(
             lambda fn, x: not leaks.leaks_future(fn, x),
@@ -231,6 +231,11 @@ LEAKS = Exercise(
             "You change the last token alone. A model may read a token in the middle ahead of time and never the "
             "last: change each token j in turn.",
         ),
+        "the last token is never changed": Misconception(
+            _detector(tokens=lambda n: range(1, n - 1)),
+            "A model that reads only the very last token ahead of time passes. Look at where your range ends: "
+            "range(1, n) stops before n already.",
+        ),
         "only the first change is looked at": Misconception(
             _first_token_only,
             "Your function returns after the first token it tried. Return True as soon as something moved, but False "
@@ -254,6 +259,11 @@ LEAKS = Exercise(
             _detector(differ=lambda a, b: not torch.allclose(a, b)),
             "A faint leak passes, because torch.allclose forgives small differences. A causal model cannot move its "
             "earlier outputs at all, so compare exactly: torch.equal.",
+        ),
+        "a fixed threshold hides the leak": Misconception(
+            _detector(differ=lambda a, b: bool((a - b).abs().max() > 1e-4) if a.numel() else False),
+            "A model whose outputs are small leaks small numbers, and a threshold of your own hides them. A causal "
+            "model cannot move its earlier outputs at all, so compare exactly: torch.equal.",
         ),
         "each token is nudged too little": Misconception(
             _detector(pushes=lambda x: (1e-4, -1e-4)),
@@ -291,6 +301,15 @@ LEAKS = Exercise(
         "only the first sequence is looked at": Misconception(
             _detector(outputs=lambda y, j: y[:1, :j]),
             "The leak may show in one sequence of the batch and not in another. Compare all of them.",
+        ),
+        "only the last sequence is looked at": Misconception(
+            _detector(outputs=lambda y, j: y[-1:, :j]),
+            "The leak may show in one sequence of the batch and not in another. Compare all of them.",
+        ),
+        "every output must move": Misconception(
+            _detector(differ=lambda a, b: bool((a != b).all())),
+            "You call it a leak when *all* outputs before j move. One number of one output is enough: .any(), or "
+            "not torch.equal.",
         ),
         "only the first feature is changed": Misconception(
             _detector(change=_one_feature),

@@ -150,6 +150,23 @@ PREFIX = Exercise(
             "The pattern is right and the dtype is not: masks here are boolean, so that they combine with &. "
             "Ask for dtype=torch.bool, or compare.",
         ),
+        "exclusive or": Misconception(
+            lambda prefix_len, seq_len: masks.create_causal_mask(seq_len) ^ _in_prefix(prefix_len, seq_len),
+            "Where both rules hold, yours says False. ^ asks whether they differ; one of them or both is enough, and "
+            "that is |.",
+        ),
+        "a single column is open": Misconception(
+            lambda prefix_len, seq_len: (
+                masks.create_causal_mask(seq_len) | (torch.arange(seq_len) == prefix_len)
+            ),
+            "You opened one column, the one at prefix_len. The prefix is all the columns before it: a slice "
+            "[..., :prefix_len], or position < prefix_len.",
+        ),
+        "numbers, and two axes are missing": Misconception(
+            lambda prefix_len, seq_len: masks.create_prefix_mask(prefix_len, seq_len)[0, 0].float(),
+            "The pattern is right. Two things are missing: the mask is boolean (dtype=torch.bool), and its shape is "
+            "(1, 1, seq_len, seq_len), so that it broadcasts over batch and heads.",
+        ),
         "the batch and head axes are missing": Misconception(
             lambda prefix_len, seq_len: masks.create_prefix_mask(prefix_len, seq_len)[0, 0],
             "The pattern is right and two axes are missing: the mask must broadcast over (batch, heads, queries, "
