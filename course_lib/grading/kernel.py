@@ -143,7 +143,7 @@ class SandboxedKernel:
                 return self._lost("died", outputs)
             if not ready.keys() & {self._iopub, self._shell} and self._disconnected(ready):
                 # It closed a socket: it is ending, or it sent a message over the limit and was cut off.
-                self._process.wait(GRACE)
+                self._process.wait(GRACE / 4)
                 return self._lost("flooded" if self.alive else "died", outputs)
         return CellRun(status, outputs)
 
