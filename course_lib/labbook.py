@@ -73,7 +73,7 @@ def _write(file: Path, book: dict[str, Any]) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(book, stream, indent=2, sort_keys=True, ensure_ascii=False)
+            json.dump(book, stream, indent=2, ensure_ascii=False)
             stream.write("\n")
         temporary.replace(file)
     except BaseException:
