@@ -1,6 +1,7 @@
 """Forbidden shortcuts: which names does a learner's function use, directly or through helpers of the same notebook?"""
 
 import ast
+import symtable
 from collections.abc import Iterable, Iterator, Mapping
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -16,7 +17,7 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
     sources: the notebook's code cells in order; a later definition replaces an earlier one, and a cell that is not
     plain Python is passed over. Using anything imported from course_lib is forbidden in every exercise.
     """
-    definitions: dict[str, ast.AST] = {}
+    definitions: dict[str, ast.stmt] = {}
     imported: dict[str, str] = {}  # name in the notebook -> where it comes from
     for source in sources:
         try:
@@ -35,15 +36,31 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
         if current in seen or current not in definitions:
             continue
         seen.add(current)
-        for used in _names(definitions[current]):
-            origin = imported.get(used, used)
-            for candidate in (used, *origin.split(".")):
-                if candidate in forbidden:
-                    return forbidden[candidate]
-            if origin.split(".")[0] == "course_lib" and used not in definitions:
+        for used in _mentioned(definitions[current]):
+            if used in forbidden:
+                return forbidden[used]
+        taken = _globals(definitions[current])
+        inner = [origin for node in ast.walk(definitions[current]) for origin in _imports(node).values()]
+        for origin in [*inner, *(imported[used] for used in taken if used in imported and used not in definitions)]:
+            for part in origin.split("."):
+                if part in forbidden:
+                    return forbidden[part]
+            if origin.split(".")[0] == "course_lib":
                 return REFERENCE.format(name=name)
-            waiting.append(used)
+        waiting += sorted(taken)
     return None
+
+
+def _globals(statement: ast.stmt) -> set[str]:
+    """Names that a definition takes from the notebook: not its arguments, nor what it assigns itself."""
+    tables = [symtable.symtable(ast.unparse(statement), "cell", "exec")]
+    names = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        if table.get_type() != "module":
+            names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return names
 
 
 def _imports(node: ast.AST) -> dict[str, str]:
@@ -58,16 +75,12 @@ def _imports(node: ast.AST) -> dict[str, str]:
 
 
 def _defined(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign):
-        return [n.id for target in statement.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-        return [statement.target.id]
-    return []
+    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    return [symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()]
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
+def _mentioned(tree: ast.AST) -> Iterator[str]:
+    """Every name, attribute and string in a definition."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield node.id
@@ -75,7 +88,3 @@ def _names(tree: ast.AST) -> Iterator[str]:
             yield node.attr
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             yield node.value  # getattr(torch, "...")
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for local, origin in _imports(node).items():
-                yield local
-                yield from origin.split(".")
