@@ -18,8 +18,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, expect
 
 TOKEN = "browser-tests"
-START_SECONDS = 60
-RUN_SECONDS = 60
+START_SECONDS = 90
+RUN_SECONDS = 120  # generous: other tests keep the machine busy
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 
 KERNEL_IS_READY = """() => {
@@ -102,6 +102,16 @@ class Lab:
         expect(prompt).to_have_text(ended, timeout=RUN_SECONDS * 1000)
         self.wait_until_idle()
         return self.output(cell_id)
+
+    def run_in_new_cell(self, below: str, source: str) -> str:
+        """Make a cell below another one, as a learner does to try something, run it, give what it shows."""
+        self.cell(below).locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("b")
+        new = f"new cell below {below}"
+        place = self.places[below] + 1
+        self.places = {name: old + (old >= place) for name, old in self.places.items()} | {new: place}
+        self.type_into(new, source)
+        return self.run(new)
 
     def output(self, cell_id: str) -> str:
         return "\n".join(self.cell(cell_id).locator(".jp-OutputArea-output").all_inner_texts())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 LESSON = "01_causal_mask/causal_mask.ipynb"
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def copy_solution(learner: Path, name: str, replace: tuple[str, str] | None = No
     return notebook
 
 
-def test_a_wrong_mask_is_named_on_the_card_and_the_right_one_turns_it_green(open_lab):
+def test_a_wrong_mask_is_named_on_the_card_a_hint_helps_and_the_right_one_turns_it_green(open_lab):
     lab = open_lab(LESSON)
     lab.run("setup")
     lab.type_into("create-causal-mask", SIGNATURE + TRANSPOSED)
@@ -39,6 +39,9 @@ def test_a_wrong_mask_is_named_on_the_card_and_the_right_one_turns_it_green(open
     assert card.startswith("✗ 01.create_causal_mask")
     assert DIAGNOSIS in card
     assert "Traceback" not in card
+
+    hint = lab.run_in_new_cell("create-causal-mask-check", 'hint("01.create_causal_mask")')
+    assert hint.startswith("Hint 1 of 3 · 01.create_causal_mask")
 
     lab.type_into("create-causal-mask", SIGNATURE + RIGHT)
     lab.run("create-causal-mask")
