@@ -3,7 +3,7 @@
 import contextlib
 import json
 import secrets
-import socket
+import select
 import sys
 import time
 from dataclasses import dataclass, field
@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import zmq
 from jupyter_client.session import Session
 from nbformat.v4 import output_from_msg
-from zmq.utils.monitor import recv_monitor_message
 
+from course_lib.grading.channel import Channel
 from course_lib.grading.sandbox import SOCKETS, Limits, Sandbox, SandboxBroken
 
 __all__ = ["CellRun", "SandboxedKernel"]
@@ -23,7 +22,7 @@ __all__ = ["CellRun", "SandboxedKernel"]
 CONNECTION_FILE = "/run/kernel.json"
 SHELL, IOPUB, STDIN, CONTROL, HEARTBEAT = range(1, 6)  # over IPC a "port" is the end of a socket's name
 TICK = 0.1  # seconds between looks at the clock and at the process
-GRACE = 2.0  # seconds for what follows from an event: the end of a process, the rest of a reply
+GRACE = 1.0  # seconds for what follows from an event: the end of a process, the rest of a reply
 OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 
 
@@ -69,8 +68,7 @@ class SandboxedKernel:
         }  # fmt: skip
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", CONNECTION_FILE]
         command += ["--HistoryManager.enabled=False", "--InteractiveShell.colors=nocolor"]
-        self._context = zmq.Context()
-        self._sockets: list[zmq.Socket] = []
+        self._channels = []
         self._process = self.sandbox.start(command, files={CONNECTION_FILE: json.dumps(connection).encode()})
         try:
             self._connect(time.monotonic() + self.limits.start_seconds)
@@ -81,9 +79,8 @@ class SandboxedKernel:
 
     def __exit__(self, *error: object) -> None:
         self.kill()
-        for channel in self._sockets:
-            channel.close(linger=0)
-        self._context.destroy(linger=0)
+        for channel in self._channels:
+            channel.close()
 
     @property
     def alive(self) -> bool:
@@ -111,53 +108,45 @@ class SandboxedKernel:
     def _exchange(self, request: dict[str, Any], deadline: float) -> CellRun:
         """Send a request and collect what answers it, until both channels say it is over."""
         outputs: list[dict[str, Any]] = []
-        status, idle, received = None, False, 0
+        status, idle, before = None, False, self._received()
         try:
-            self._session.send(self._shell, request)
-        except zmq.ZMQError:
+            self._shell.send(self._session.serialize(request))
+        except OSError:
             return self._lost("died", outputs)
         while status is None or not idle:
             left = deadline - time.monotonic()
             if left <= 0:
                 return self._lost("timeout", outputs) if status is None else CellRun(status, outputs)
-            ready = dict(self._poller.poll(1000 * min(left, TICK)))
-            for channel in (self._iopub, self._shell):
-                if channel not in ready:
-                    continue
-                frames = channel.recv_multipart(zmq.NOBLOCK)
-                received += sum(map(len, frames))
-                if received > self.limits.output_bytes:
-                    return self._lost("flooded", outputs)
-                message = self._read(frames, request)
-                if message is None:
-                    continue
-                content = message["content"]
-                if channel is self._shell:
-                    status = "ok" if content.get("status") == "ok" else "error"
-                    deadline = min(deadline, time.monotonic() + GRACE)  # what is still to come is already sent
-                elif message["msg_type"] == "status":
-                    idle = idle or content.get("execution_state") == "idle"
-                else:
-                    _collect(outputs, message)
+            ready = {descriptor for descriptor, _ in self._poll.poll(1000 * min(left, TICK))}
             if not ready and not self.alive:
                 return self._lost("died", outputs)
-            if not ready.keys() & {self._iopub, self._shell} and self._disconnected(ready):
-                # It closed a socket: it is ending, or it sent a message over the limit and was cut off.
-                self._process.wait(GRACE / 4)
-                return self._lost("flooded" if self.alive else "died", outputs)
+            for channel in self._channels:
+                if channel.fileno() not in ready:
+                    continue
+                try:
+                    messages = [self._read(frames, request) for frames in channel.receive()]
+                except EOFError:  # it is ending, or it closed the socket
+                    self._process.wait(GRACE)
+                    return self._lost("died", outputs)
+                if self._received() - before > self.limits.output_bytes:
+                    return self._lost("flooded", outputs)
+                for message in filter(None, messages):
+                    content = message["content"]
+                    if channel is self._shell:
+                        status = "ok" if content.get("status") == "ok" else "error"
+                        deadline = min(deadline, time.monotonic() + GRACE)  # what is still to come is on its way
+                    elif message["msg_type"] == "status":
+                        idle = idle or content.get("execution_state") == "idle"
+                    else:
+                        _collect(outputs, message)
         return CellRun(status, outputs)
+
+    def _received(self) -> int:
+        return sum(channel.received for channel in self._channels)
 
     def _lost(self, status: str, outputs: list[dict[str, Any]]) -> CellRun:
         self.kill(status)
         return CellRun(self._process.ended or status, outputs)
-
-    def _disconnected(self, ready: dict[Any, int]) -> bool:
-        found = False
-        for monitor in self._monitors:
-            if monitor in ready:
-                recv_monitor_message(monitor)
-                found = True
-        return found
 
     def _read(self, frames: list[bytes], request: dict[str, Any]) -> dict[str, Any] | None:
         """The message if it is well made and answers `request`; what a kernel sends is as foreign as its cells."""
@@ -170,22 +159,12 @@ class SandboxedKernel:
             return None
 
     def _connect(self, deadline: float) -> None:
-        """Connect once the kernel listens, and never again: a later socket of that name is the student's."""
-        for option, value in {
-            zmq.MAXMSGSIZE: self.limits.message_bytes, zmq.RCVHWM: 64, zmq.RECONNECT_IVL: -1, zmq.SNDTIMEO: 1000,
-            zmq.LINGER: 0,
-        }.items():  # fmt: skip
-            self._context.setsockopt(option, value)
-        self._shell, self._iopub = self._context.socket(zmq.DEALER), self._context.socket(zmq.SUB)
-        self._sockets = [self._shell, self._iopub]
-        self._monitors = [channel.get_monitor_socket(zmq.EVENT_DISCONNECTED) for channel in self._sockets]
-        self._sockets += self._monitors
-        self._poller = zmq.Poller()
-        for channel in self._sockets:
-            self._poller.register(channel, zmq.POLLIN)
-        self._iopub.subscribe(b"")
-        for channel, port in ((self._shell, SHELL), (self._iopub, IOPUB)):
-            channel.connect(f"ipc://{self._listening(port, deadline)}")
+        """Connect once the kernel listens, before any code of the student runs, and never again."""
+        self._iopub = self._channel(IOPUB, "SUB", deadline)
+        self._shell = self._channel(SHELL, "DEALER", deadline)
+        self._poll = select.poll()
+        for channel in self._channels:
+            self._poll.register(channel, select.POLLIN)
         while time.monotonic() < deadline:  # until the subscription has arrived too
             question = self._session.msg("kernel_info_request", {})
             run = self._exchange(question, min(deadline, time.monotonic() + 5))
@@ -195,12 +174,12 @@ class SandboxedKernel:
                 break
         raise self._broken()
 
-    def _listening(self, port: int, deadline: float) -> str:
+    def _channel(self, port: int, kind: str, deadline: float) -> Channel:
         while time.monotonic() < deadline and self.alive:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+            with contextlib.suppress(OSError):
                 path = str(self._process.root() / SOCKETS[1:] / f"k-{port}")
-                trial.connect(path)
-                return path
+                self._channels.append(Channel(path, kind, deadline))
+                return self._channels[-1]
             time.sleep(0.005)
         raise self._broken()
 

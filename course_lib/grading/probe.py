@@ -70,6 +70,9 @@ def neighbours(asked: dict[str, Any]) -> Iterator[str]:
 
 
 def system_calls(asked: dict[str, Any]) -> Iterator[str]:
+    for family in (socket.AF_INET, socket.AF_VSOCK):
+        with contextlib.suppress(OSError), socket.socket(family):
+            yield f"sockets of the kind {family.name} can be made"
     with contextlib.suppress(OSError):
         os.close(os.memfd_create("probe"))
         yield "memory can be taken that no limit counts"

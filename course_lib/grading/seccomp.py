@@ -29,10 +29,13 @@ NUMBERS = {
 }
 CLONE = (56, 220)
 NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
+CLONE_THREAD, CLONE_FILES = 0x10000, 0x400  # a thread with descriptors of its own would hold sockets nobody counts
+SOCKET = (41, 198)
+FAMILIES = (1, 16)  # AF_UNIX, AF_NETLINK: others reach the machine around us (vsock) or hold megabytes each (TCP)
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*: a 32-bit call has another one
 X32 = 0x40000000  # the second calling convention of x86_64 hides the same calls behind this bit
 
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, AND, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in struct seccomp_data
 
@@ -40,7 +43,8 @@ NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in struct seccomp
 def filter_bytes(machine: str | None = None) -> bytes:
     """The filter for this machine, as an array of `struct sock_filter`; empty for a machine it does not know.
 
-    Refused calls fail with ENOSYS, as on a kernel built without them, so libraries take their other road.
+    Refused calls fail with ENOSYS, as on a kernel built without them, so libraries take their other road; sockets that
+    could leave the machine fail with EAFNOSUPPORT.
     Source: Linux, Documentation/userspace-api/seccomp_filter.rst.
     """
     machine = machine or platform.machine()
@@ -59,7 +63,11 @@ def filter_bytes(machine: str | None = None) -> bytes:
     for number in (pair[column] for pair in NUMBERS.values()):
         program += [step(EQUAL, number, 0, 1), step(RETURN, refused)]
     program += [
-        step(EQUAL, CLONE[column], 0, 3), step(LOAD, FIRST_ARGUMENT_AT),
-        step(ANY_BIT, NAMESPACES, 0, 1), step(RETURN, refused), step(RETURN, ALLOW),
+        step(EQUAL, CLONE[column], 0, 6), step(LOAD, FIRST_ARGUMENT_AT),
+        step(ANY_BIT, NAMESPACES, 0, 1), step(RETURN, refused),
+        step(AND, CLONE_THREAD | CLONE_FILES), step(EQUAL, CLONE_THREAD, 0, 1), step(RETURN, refused),
+        step(LOAD, NUMBER_AT), step(EQUAL, SOCKET[column], 0, 4), step(LOAD, FIRST_ARGUMENT_AT),
+        step(EQUAL, FAMILIES[0], 2), step(EQUAL, FAMILIES[1], 1), step(RETURN, REFUSE | errno.EAFNOSUPPORT),
+        step(RETURN, ALLOW),
     ]  # fmt: skip
     return b"".join(program)

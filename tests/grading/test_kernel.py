@@ -16,7 +16,7 @@ from tests.grading.conftest import grading_build, running
 pytestmark = pytest.mark.sandbox
 MIB = 2**20
 LIMITS = Limits(
-    memory_bytes=400 * MIB, tmp_bytes=32 * MIB, file_bytes=16 * MIB, output_bytes=2 * MIB, message_bytes=MIB
+    memory_bytes=400 * MIB, tmp_bytes=32 * MIB, file_bytes=16 * MIB, output_bytes=2 * MIB
 )  # fmt: skip
 
 
@@ -167,6 +167,16 @@ FLOODS = {
     "one message": "import time; from IPython.display import HTML\ndisplay(HTML('x' * 5_000_000)); time.sleep(5)",
     "descriptor": "import os\nwhile True: os.write(1, b'x' * 65_536)",
     "small": "while True: print(end='x', flush=True)",
+    "one message in endless parts": """
+import os, socket, struct
+for number in map(int, os.listdir('/proc/self/fd')):
+    try:
+        end = socket.socket(fileno=os.dup(number))
+        if end.getsockname() == '/sockets/k-2' and end.getpeername() is not None:
+            end.setblocking(True)
+            while True: end.sendall(struct.pack('>BQ', 3, 100_000) + bytes(100_000))
+    except OSError: pass
+""",
     "comms": "import comm\nwhile True: comm.create_comm(target_name='x', data='x' * 100_000)",
     "result": "'x' * 5_000_000",
     "exception": "raise ValueError('x' * 5_000_000)",

@@ -32,7 +32,8 @@ def test_the_self_test_passes_in_well_under_a_second(library):
 # What is left out -> what must then be found. Where two defences stand one behind the other, both are left out.
 SEE = {"files", "user"} if ROOT else {"files"}
 OPEN = {
-    "network": ({"network"}, ["the grader's network can be reached", "there is a network interface"]),
+    "network": ({"network", "seccomp"}, ["the grader's network can be reached", "there is a network interface"]),
+    "sockets": ({"seccomp"}, ["sockets of the kind AF_INET can be made"]),
     "namespace of the network": ({"network"}, ["the net namespace is the grader's"]),
     "course": (SEE, ["solutions of the course can be seen", "tests of the course can be seen"]),
     "reference": (SEE, ["masks.py of the course can be seen"]),
@@ -96,7 +97,14 @@ def test_the_course_being_graded_is_hidden_too(tmp_path, monkeypatch):
     assert tmp_path.resolve() in module._courses()
 
 
+HIDE = "import ctypes; libc = ctypes.CDLL(None); "
 HOGS = {
+    "a process that shows little": HIDE + "libc.prctl(4, 0, 0, 0, 0); x = b'x' * (300 << 20)",  # PR_SET_DUMPABLE
+    "a thread that outlives the main one": HIDE + (
+        "import threading, time\n"
+        "def hog():\n    x = b'x' * (300 << 20)\n    time.sleep(20)\n"
+        "threading.Thread(target=hog).start()\nlibc.pthread_exit(None)"
+    ),
     "one process": "x = b'x' * (300 << 20)",
     "many processes": "import os\nfor _ in range(10):\n    if os.fork() == 0: x = b'x' * (40 << 20); break",
     "files in /tmp": "open('/tmp/a', 'wb').write(b'x' * (100 << 20)); open('/tmp/b', 'wb').write(b'x' * (100 << 20))",
@@ -104,7 +112,7 @@ HOGS = {
     "empty files": "for n in range(400_000): open(f'/tmp/{n}', 'w').close()",
     "open sockets": (
         "import os, socket\nfor _ in range(3): os.fork()\nkept = [socket.socketpair() for _ in range(120)]\n"
-        "for pair in kept:\n    for end in pair: end.setblocking(False); end.send(b'x' * 100_000)"
+        "for pair in kept:\n    for end in pair: end.send(b'x' * 100_000)"
     ),
 }
 
