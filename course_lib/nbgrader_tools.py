@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
 from traitlets.config import Config, PyFileConfigLoader
 
 from course_lib.errors import CourseError
@@ -34,13 +36,18 @@ def api(config: Config) -> NbGraderAPI:
 
 @contextmanager
 def in_course(course: Course) -> Iterator[None]:
-    """Work in the course's folder, with this environment's programs first on PATH: nbgrader calls alembic by name."""
+    """Work in the course's folder, with this environment's programs first on PATH: nbgrader calls alembic by name.
+
+    SQLAlchemy's warnings about how nbgrader links new rows are nothing a user could act on, so they are not shown.
+    """
     here, path = Path.cwd(), os.environ.get("PATH", "")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
     os.chdir(course.root)
     course.grading.mkdir(exist_ok=True)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            yield
     finally:
         os.chdir(here)
         os.environ["PATH"] = path

@@ -1,5 +1,7 @@
 """A class made by code: a course in a folder of its own, and submissions from right to wrong."""
 
+import ast
+import importlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from course_lib.exercises import Exercise
 from course_lib.grading.submission import is_answer, is_grade
 from course_lib.layout import Course
 
@@ -53,3 +56,48 @@ def submit(course: Course, student: str, notebook: NotebookNode | str) -> Path:
 
 def grade_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if is_grade(cell)]
+
+
+def bank_sources(exercise: Exercise) -> tuple[dict[str, str], list[str]]:
+    """The exercise's misconceptions and alternatives as a learner would have typed them: source for an answer cell."""
+    package = f"course_lib.exercises.lesson{exercise.id[:2]}"
+    run_side = importlib.import_module(f"{package}.run")
+    for path in sorted(Path(importlib.import_module(f"{package}.bank").__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Exercise":
+                parts = {keyword.arg: keyword.value for keyword in node.keywords}
+                if getattr(run_side, parts["side"].attr) is exercise.side:
+                    return _typed(tree, parts, exercise.side.name)
+    raise AssertionError(f"no bank file declares {exercise.id}")
+
+
+def _typed(tree: ast.Module, parts: dict[str, ast.expr], name: str) -> tuple[dict[str, str], list[str]]:
+    helpers = []
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib":
+            helpers += [_spelled_out(alias.name) for alias in statement.names]
+        elif not _is_ours(statement):
+            helpers.append(ast.unparse(statement))
+    before = "\n\n".join(helpers)
+    wrong = {
+        ast.literal_eval(key): f"{before}\n\n{name} = {ast.unparse(value.args[0])}"
+        for key, value in zip(parts["misconceptions"].keys, parts["misconceptions"].values, strict=True)
+    }
+    return wrong, [f"{before}\n\n{name} = {ast.unparse(right)}" for right in parts["alternatives"].elts]
+
+
+def _is_ours(statement: ast.stmt) -> bool:
+    """What only a bank has: imports from course_lib, and the exercise itself."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.module.startswith("course_lib")
+    return isinstance(statement, ast.Assign) and "Exercise" in ast.dump(statement.value)
+
+
+def _spelled_out(module: str) -> str:
+    """A module of the reference written out in the notebook, for the sandbox has none: `masks = <its contents>`."""
+    source = (ROOT / "course_lib" / f"{module}.py").read_text(encoding="utf-8")
+    body = "".join(f"    {line}\n" for line in ast.unparse(ast.parse(source)).splitlines())
+    return f"import types\n\ndef _{module}():\n{body}    return types.SimpleNamespace(**locals())\n\n" + (
+        f"{module} = _{module}()"
+    )

@@ -74,40 +74,41 @@ def grade(
     """
     config = configuration(course, db)
     register(course, lesson, config)
-    jobs, outcomes = {}, {}
+    jobs: dict[str, bytes | None] = {}
+    outcomes: dict[str, Outcome] = {}
     for student in students_of(course, lesson):
         reason = _refusal(course, lesson, student)
         if reason:
             outcomes[student] = Outcome(student, "refused", reason=reason)
         else:
-            file = lesson.file(course.grading / "submitted" / student)
-            jobs[student] = job_for(course, lesson, plan(read(file, released(course, lesson))))
+            cells = plan(read(lesson.file(course.grading / "submitted" / student), released(course, lesson)))
+            jobs[student] = job_for(course, lesson, cells) if cells else None  # nothing runs if it cannot be read
     _fill(Store(course.grading / "store"), jobs, executor, progress)
-    for done, (student, job) in enumerate(jobs.items(), 1):
-        outcomes[student] = _record(course, lesson, student, config, fingerprint(job))
-        progress("recording", done, len(jobs))
+    with in_course(course):
+        for done, (student, job) in enumerate(jobs.items(), 1):
+            outcomes[student] = _record(course, lesson, student, config, fingerprint(job) if job else None)
+            progress("recording", done, len(jobs))
     return [outcomes[student] for student in sorted(outcomes)]
 
 
 def _fill(
-    store: Store, jobs: dict[str, bytes], executor: Executor, progress: Callable[[str, int, int], None]
+    store: Store, jobs: dict[str, bytes | None], executor: Executor, progress: Callable[[str, int, int], None]
 ) -> None:
     """Execute what the store does not hold yet; equal submissions are executed once."""
-    wanted = {key(job): job for job in jobs.values()}
+    wanted = {key(job): job for job in jobs.values() if job}
     missing = {executor.submit(execute, job): name for name, job in wanted.items() if name not in store}
     for done, future in enumerate(as_completed(missing), 1):
         store.put(missing[future], future.result())
         progress("running", done, len(missing))
 
 
-def _record(course: Course, lesson: Lesson, student: str, config: Config, mark: str) -> Outcome:
+def _record(course: Course, lesson: Lesson, student: str, config: Config, mark: str | None) -> Outcome:
     """Let nbgrader record one submission, unless it stands in the gradebook already exactly so."""
     graded = lesson.file(course.grading / "autograded" / student)
-    unchanged = _mark_of(graded) == mark and _outcome(lesson, student, config, graded, "unchanged")
+    unchanged = _outcome(lesson, student, config, graded, "unchanged") if mark and _mark_of(graded) == mark else None
     if unchanged:
         return unchanged
-    with in_course(course):
-        result = api(config).autograde(lesson.name, student)
+    result = api(config).autograde(lesson.name, student)
     if not result["success"]:
         reason = (result.get("error") or result.get("log") or "").strip().splitlines()[-1:]
         return Outcome(student, "failed", reason=" ".join(reason))
