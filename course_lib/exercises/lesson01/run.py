@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,18 +56,20 @@ def _padding_case(group: str, lengths: list[int], max_len: int, dtype: torch.dty
     return Case(group, shown, (torch.tensor(lengths, dtype=dtype), max_len))
 
 
-def _padding_cases(generator: torch.Generator) -> list[Case]:
-    def lengths(batch: int, max_len: int) -> list[int]:
-        return [1 + i for i in torch.randperm(max_len - 1, generator=generator)[:batch].tolist()]
+def _lengths(generator: torch.Generator, batch: int, max_len: int) -> list[int]:
+    """Draw different lengths, none of them 0 or max_len."""
+    return [1 + i for i in torch.randperm(max_len - 1, generator=generator)[:batch].tolist()]
 
+
+def _padding_cases(generator: torch.Generator) -> list[Case]:
     small, large = _pick(generator, (5, 7, 11), 2)
     n = _pick(generator, (5, 7), 1)[0]
     return [
-        _padding_case("which keys are real", lengths(3, small), small),
-        _padding_case("which keys are real", lengths(2, large), large, torch.int32),
-        _padding_case("empty and full sequences", [n, *lengths(1, n), 0], n),
+        _padding_case("which keys are real", _lengths(generator, 3, small), small),
+        _padding_case("which keys are real", _lengths(generator, 2, large), large, torch.int32),
+        _padding_case("empty and full sequences", [n, *_lengths(generator, 1, n), 0], n),
         _padding_case("empty and full sequences", [0, 0], 3),
-        _padding_case(DEVICE, lengths(3, n), n),
+        _padding_case(DEVICE, _lengths(generator, 3, n), n),
     ]
 
 
@@ -86,23 +89,24 @@ PADDING = RunSide(
 )
 
 
-def _combine_cases(generator: torch.Generator) -> list[Case]:
-    def case(group: str, *shapes: tuple[int, ...]) -> Case:
-        masks = tuple(torch.rand(shape, generator=generator) < 0.6 for shape in shapes)
-        names = "abcd"[: len(masks)]
-        called = ", ".join(f"{name} {shape}".replace(", ", ",") for name, shape in zip(names, shapes, strict=True))
-        return Case(group, f"combine_masks({', '.join(names)}) with the shapes {called}", masks)
+def _combine_case(generator: torch.Generator, group: str, *shapes: tuple[int, ...]) -> Case:
+    masks = tuple(torch.rand(shape, generator=generator) < 0.6 for shape in shapes)
+    names = "abcd"[: len(masks)]
+    called = ", ".join(f"{name} {shape}".replace(", ", ",") for name, shape in zip(names, shapes, strict=True))
+    return Case(group, f"combine_masks({', '.join(names)}) with the shapes {called}", masks)
 
+
+def _combine_cases(generator: torch.Generator) -> list[Case]:
     batch, heads = _pick(generator, (2, 3), 2)
     q, k = _pick(generator, (5, 7, 11), 2)
     both, many = "allowed by both masks", "any number of masks"
     return [
-        case(both, (1, 1, q, q), (1, 1, q, q)),
-        case(both, (1, 1, q, q), (batch, 1, 1, q)),
-        case(both, (heads, 1, 1, k), (1, 1, q, k)),
-        case(many, (1, 1, q, q)),
-        case(many, (1, 1, q, q), (batch, 1, 1, q), (1, 1, q, q)),
-        case(many, (batch, 1, 1, k), (1, heads, 1, 1), (1, 1, q, 1), (1, 1, q, k)),
+        _combine_case(generator, both, (1, 1, q, q), (1, 1, q, q)),
+        _combine_case(generator, both, (1, 1, q, q), (batch, 1, 1, q)),
+        _combine_case(generator, both, (heads, 1, 1, k), (1, 1, q, k)),
+        _combine_case(generator, many, (1, 1, q, q)),
+        _combine_case(generator, many, (1, 1, q, q), (batch, 1, 1, q), (1, 1, q, q)),
+        _combine_case(generator, many, (batch, 1, 1, k), (1, heads, 1, 1), (1, 1, q, 1), (1, 1, q, k)),
     ]
 
 
@@ -114,18 +118,18 @@ COMBINE = RunSide(
 )
 
 
-def _prefix_cases(generator: torch.Generator) -> list[Case]:
-    def case(group: str, prefix_len: int, seq_len: int) -> Case:
-        return Case(group, f"create_prefix_mask({prefix_len}, {seq_len})", (prefix_len, seq_len))
+def _prefix_case(group: str, prefix_len: int, seq_len: int) -> Case:
+    return Case(group, f"create_prefix_mask({prefix_len}, {seq_len})", (prefix_len, seq_len))
 
+
+def _prefix_cases(generator: torch.Generator) -> list[Case]:
     sizes = _pick(generator, (5, 7, 11), 2)
     n = _pick(generator, (3, 5, 7), 1)[0]
+    none, everything = "no prefix: the causal mask", "all prefix: every pair"
     return [
-        *(case("which pairs may attend", _between(generator, 2, size - 2), size) for size in sizes),
-        case("no prefix: the causal mask", 0, n),
-        case("no prefix: the causal mask", 0, 1),
-        case("all prefix: every pair", n, n),
-        case("all prefix: every pair", 1, 1),
+        *(_prefix_case("which pairs may attend", _between(generator, 2, size - 2), size) for size in sizes),
+        *(_prefix_case(none, 0, size) for size in (n, 1)),
+        *(_prefix_case(everything, size, size) for size in (n, 1)),
     ]
 
 
@@ -143,28 +147,29 @@ PLAIN, BENT, GATED = range(3)
 Pairs = Callable[[int, int], bool]  # does output i read token j?
 
 
-def _model(weights: Tensor, bias: Tensor, bend: Tensor, shift: Tensor, gate: float) -> Callable[[Tensor], Tensor]:
-    """Give fn: (batch, m, d) -> (batch, m, d_out) for every m up to n.
+def _outputs(x: Tensor, weights: Tensor, bias: Tensor, bend: Tensor, shift: Tensor, gate: float) -> Tensor:
+    """Give the outputs of a model for m of its n tokens.
 
     Sums are made in float64 and rounded once, so that they do not depend on the size of the batch.
-    Shapes: weights (n, 3 d, n, d_out) from token and feature to output; bias (n, d_out); bend, shift (n, d).
+    Shapes: x (batch, m, d); weights (n, 3 d, n, d_out) from token and feature to output; bias (n, d_out);
+    bend, shift (n, d); returns (batch, m, d_out).
     """
+    m = x.shape[1]
+    opened = torch.relu(x[:, :1, :1] + gate)
+    bent = torch.relu(x * bend[:m] + shift[:m])
+    features = torch.cat((x, bent, x * opened), dim=-1).flatten(1).double()
+    mixing = weights[:m, :, :m].reshape(features.shape[1], -1)
+    return (features @ mixing).float().unflatten(1, (m, -1)) + bias[:m]
 
-    def fn(x: Tensor) -> Tensor:
-        m = x.shape[1]
-        opened = torch.relu(x[:, :1, :1] + gate)
-        bent = torch.relu(x * bend[:m] + shift[:m])
-        features = torch.cat((x, bent, x * opened), dim=-1).flatten(1).double()
-        mixing = weights[:m, :, :m].reshape(features.shape[1], -1)
-        return (features @ mixing).float().unflatten(1, (m, -1)) + bias[:m]
 
-    return fn
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator)
 
 
 def _leak_case(
     generator: torch.Generator,
     group: str,
-    sizes: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int] = (2, 5, 3, 7),
     leak: Pairs = lambda i, j: False,
     past: Pairs = lambda i, j: True,
     kind: int = PLAIN,
@@ -185,18 +190,15 @@ def _leak_case(
     """
     batch, n, d, d_out = sizes
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
-
-    x = normal(batch, n, d) * (not zeros)
-    bias, bend, shift = normal(n, d_out), normal(n, d), normal(n, d)
+    x = _normal(generator, batch, n, d) * (not zeros)
+    bias, bend, shift = _normal(generator, n, d_out), _normal(generator, n, d), _normal(generator, n, d)
     if direction:  # all sequences share their later tokens, so that one threshold fits them all
         x[:, 1:] = x[0, 1:]
         bend, shift = torch.full((n, d), float(direction)), -direction * x[0] - 0.05
     if kind == GATED:  # the first token opens the gate or keeps it shut, in each sequence for itself
         x[:, 0, 0] = -x[:, 0, 0].abs() - 0.5
         x[opens, 0, 0] *= -1
-    weights = normal(n, 3, d, n, d_out) / (n * d) ** 0.5
+    weights = _normal(generator, n, 3, d, n, d_out) / (n * d) ** 0.5
     strong = weights.sign() * (weights.abs() + 0.5)  # a leak drawn from N(0, 1) might happen to be none
     if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
         weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
@@ -207,15 +209,13 @@ def _leak_case(
     leaking[:, kind, reads, :, writes] = size * strong[:, kind, reads, :, writes]
     weights = weights * reads_past[:, None, None, :, None] + leaking * reads_ahead[:, None, None, :, None]
     weights, bias = weights * scale, bias * scale
-    gate = 0.0 if kind == GATED else float(normal())
-    fn = _model(weights.flatten(1, 2).double(), bias, bend, shift, gate)
-    return Case(group, f"leaks_future(fn, x) with x of shape {tuple(x.shape)}", (fn, x))
+    gate = 0.0 if kind == GATED else float(_normal(generator))
+    numbers = (weights.flatten(1, 2).double(), bias, bend, shift, gate)
+    return Case(group, f"leaks_future(fn, x) with x of shape {tuple(x.shape)}", (lambda x: _outputs(x, *numbers), x))
 
 
 def _leak_cases(generator: torch.Generator) -> list[Case]:
-    def case(group: str, sizes: tuple[int, int, int, int] = (2, 5, 3, 7), **leak: Any) -> Case:
-        return _leak_case(generator, group, sizes, **leak)
-
+    case = partial(_leak_case, generator)
     idea, reach = "leaking models told from causal ones", "from every token to every earlier output"
     faint, part = "faint leaks and one-sided ones", "in one sequence, in one feature"
     batches = [

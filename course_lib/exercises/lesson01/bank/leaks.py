@@ -155,7 +155,7 @@ def _by_random_tokens(fn, x):
 
 
 def _put_back(fn, x):
-    before, answer = fn(x), False
+    before, answer = fn(x.clone()), False
     for j in range(1, x.shape[1]):
         old = x[:, j].clone()
         for new in (old + 8, old - 8):
@@ -304,7 +304,8 @@ LEAKS = Exercise(
         ),
         "only the last sequence is looked at": Misconception(
             _detector(outputs=lambda y, j: y[-1:, :j]),
-            "The leak may show in one sequence of the batch and not in another. Compare all of them.",
+            "You compare one sequence of the batch, and the leak may show in another: the first axis is the batch. "
+            "Keep all of it.",
         ),
         "every output must move": Misconception(
             _detector(differ=lambda a, b: bool((a != b).all())),

@@ -1,0 +1,180 @@
+"""What every exercise owes a learner: right answers pass, known mistakes are named, luck earns nothing."""
+
+import ast
+from collections.abc import Callable
+from inspect import getsourcefile, unwrap
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from course_lib import exercises
+from course_lib.errors import CourseError
+from course_lib.exercises.evidence import pack, unpack
+from course_lib.exercises.exercise import Exercise
+from course_lib.exercises.judging import Equality
+from course_lib.exercises.running import Observation, draw, run
+
+SEEDS = range(20)
+ALL = exercises.all()
+every_exercise = pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.id)
+every_seed = pytest.mark.parametrize("seed", SEEDS)
+
+
+def _raises(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("nothing works")
+
+
+# What a stub, a guess or an escape may give back; none of it knows anything about the inputs.
+GUESSES: dict[str, Callable[..., Any]] = {
+    "True": lambda *args, **kwargs: True,
+    "False": lambda *args, **kwargs: False,
+    "None": lambda *args, **kwargs: None,
+    "0": lambda *args, **kwargs: 0,
+    "a tensor of one True": lambda *args, **kwargs: torch.tensor(True),
+    "an empty tensor": lambda *args, **kwargs: torch.empty(0),
+    "the first argument": lambda *args, **kwargs: args[0],
+    "an exception": _raises,
+}
+
+
+def _module(run_side: Path) -> ast.Module:
+    return ast.parse(run_side.read_text(encoding="utf-8"))
+
+
+def _findings(exercise: Exercise, seen: list[Observation]) -> list[tuple[str, str, str | None]]:
+    """Judge observations made with seed 3: (group, key, sentence of the failure)."""
+    expected = run(exercise.side, exercise.reference, draw(exercise.side, 3), 3)
+    findings = exercise.judge.findings(seen, draw(exercise.side, 3), expected)
+    return [(finding.group, finding.key, finding.failure and finding.failure.sentence) for finding in findings]
+
+
+@every_exercise
+@every_seed
+def test_right_answers_earn_everything(exercise: Exercise, seed: int):
+    for right in (exercise.reference, *exercise.alternatives):
+        verdict = exercise.grade(right, seed)
+        assert verdict.passed, f"{right.__name__}\n{verdict.message}"
+        assert verdict.points == exercise.points
+        assert verdict.misconception is None
+
+
+@every_exercise
+@every_seed
+def test_every_known_mistake_is_rejected_and_named(exercise: Exercise, seed: int):
+    for name, (wrong, hint) in exercise.misconceptions.items():
+        verdict = exercise.grade(wrong, seed)
+        assert verdict.status == "failed", f"{name}: {verdict.message}"
+        assert verdict.points < exercise.points
+        assert verdict.misconception == name
+        assert verdict.hint == hint
+        card = verdict.message
+        assert max(map(len, card.split("\n"))) <= 79, card
+        words = " ".join(card.split())
+        assert f"It looks like: {name}. {' '.join(hint.split())}" in words
+
+
+@every_exercise
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_any_two_mistakes_can_be_told_apart(exercise: Exercise, seed: int):
+    cases = draw(exercise.side, seed)
+    expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
+    seen = {
+        name: run(exercise.side, misconception.wrong, draw(exercise.side, seed), seed)
+        for name, misconception in exercise.misconceptions.items()
+    }
+    same = [
+        pair
+        for pair in combinations(seen, 2)
+        if exercise.judge.alike(seen[pair[0]], seen[pair[1]], cases, expected) == 1
+    ]
+    assert same == []
+
+
+@every_exercise
+@pytest.mark.parametrize("guess", GUESSES.values(), ids=GUESSES.keys())
+def test_a_guess_earns_nothing(exercise: Exercise, guess: Callable[..., Any]):
+    for seed in range(5):
+        verdict = exercise.grade(guess, seed)
+        assert verdict.status == "failed"
+        assert verdict.points == 0
+
+
+@every_exercise
+def test_evidence_carries_the_verdict(exercise: Exercise):
+    students = [exercise.reference, *exercise.alternatives, *(m.wrong for m in exercise.misconceptions.values())]
+    for student in students:
+        seen = run(exercise.side, student, draw(exercise.side, 3), 3)
+        assert _findings(exercise, unpack(pack(seen))) == _findings(exercise, seen)
+
+
+@every_exercise
+def test_the_bank_is_large_enough(exercise: Exercise):
+    assert len(exercise.misconceptions) >= 6
+    assert len(exercise.alternatives) >= 4
+    assert len(exercise.hints) == 3
+    hints = [misconception.hint for misconception in exercise.misconceptions.values()]
+    assert len(set(hints)) == len(hints)
+    for text in (*hints, *exercise.hints, exercise.side.todo):
+        assert text.endswith((".", "?"))
+    assert 1 <= exercise.difficulty <= 5
+    assert exercise.minutes >= 1
+
+
+@every_exercise
+def test_the_reference_has_the_name_of_the_exercise(exercise: Exercise):
+    lesson, _, name = exercise.id.partition(".")
+    assert exercise.reference.__name__ == name == exercise.side.name
+    assert lesson.isdigit()
+    assert exercise.side.todo.startswith(f"{name} is not written yet: ")
+    assert exercises.get(exercise.id) is exercise
+
+
+@every_exercise
+def test_every_group_has_cases_and_points(exercise: Exercise):
+    right = run(exercise.side, exercise.reference, draw(exercise.side, 3), 3)
+    decided = {finding[0] for finding in _findings(exercise, right)}
+    assert decided == set(exercise.groups)
+    assert all(points > 0 for points in exercise.groups.values())
+    cased = {case.group for case in draw(exercise.side, 0)}
+    if isinstance(exercise.judge, Equality):
+        assert decided - cased == {exercise.judge.untouched} - {None}
+
+
+@every_exercise
+def test_cases_depend_on_the_seed_and_on_nothing_else(exercise: Exercise):
+    torch.manual_seed(1)
+    first = run(exercise.side, exercise.reference, draw(exercise.side, 4), 4)
+    torch.manual_seed(2)
+    again = run(exercise.side, exercise.reference, draw(exercise.side, 4), 4)
+    assert exercise.decide(again, 4).passed
+    assert pack(first) == pack(again)
+    shown = {tuple(case.shown for case in draw(exercise.side, seed)) for seed in SEEDS}
+    assert len(shown) > 1
+
+
+@every_exercise
+def test_drawing_leaves_the_global_generator_alone(exercise: Exercise):
+    before = torch.random.get_rng_state()
+    exercise.grade(exercise.reference, 0)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@every_exercise
+def test_the_run_side_knows_no_answers(exercise: Exercise):
+    source = Path(getsourcefile(unwrap(exercise.side.cases)))
+    assert source.name == "run.py"
+    for node in ast.walk(_module(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            ours = [module for module in modules if module.startswith("course_lib")]
+            assert set(ours) <= {"course_lib.exercises.running"}, f"{source} imports {ours}"
+
+
+def test_exercises_are_found_by_name():
+    assert len({exercise.id for exercise in ALL}) == len(ALL) >= 5
+    assert exercises.lesson("99") == ()
+    with pytest.raises(CourseError, match=r"no exercise '01\.nothing'; the names are 01\.create_causal_mask"):
+        exercises.get("01.nothing")
