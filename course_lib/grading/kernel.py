@@ -23,6 +23,7 @@ CONNECTION_FILE = "/run/kernel.json"
 SHELL, IOPUB, STDIN, CONTROL, HEARTBEAT = range(1, 6)  # over IPC a "port" is the end of a socket's name
 TICK = 0.1  # seconds between looks at the clock and at the process
 GRACE = 1.0  # seconds for what follows from an event: the end of a process, the rest of a reply
+STRUCTURES = 200_000  # lists and dicts in all a cell sends: few bytes on the wire, hundreds each in the grader's memory
 OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 
 
@@ -108,7 +109,7 @@ class SandboxedKernel:
     def _exchange(self, request: dict[str, Any], deadline: float) -> CellRun:
         """Send a request and collect what answers it, until both channels say it is over."""
         outputs: list[dict[str, Any]] = []
-        status, idle, before = None, False, self._received()
+        status, idle, structures, before = None, False, 0, self._received()
         try:
             self._shell.send(self._session.serialize(request))
         except OSError:
@@ -124,13 +125,14 @@ class SandboxedKernel:
                 if channel.fileno() not in ready:
                     continue
                 try:
-                    messages = [self._read(frames, request) for frames in channel.receive()]
+                    arrived = channel.receive()
                 except EOFError:  # it is ending, or it closed the socket
                     self._process.wait(GRACE)
                     return self._lost("died", outputs)
-                if self._received() - before > self.limits.output_bytes:
+                structures += sum(part.count(b"[") + part.count(b"{") for parts in arrived for part in parts)
+                if self._received() - before > self.limits.output_bytes or structures > STRUCTURES:
                     return self._lost("flooded", outputs)
-                for message in filter(None, messages):
+                for message in filter(None, (self._read(parts, request) for parts in arrived)):
                     content = message["content"]
                     if channel is self._shell:
                         status = "ok" if content.get("status") == "ok" else "error"
@@ -196,6 +198,7 @@ def _collect(outputs: list[dict[str, Any]], message: dict[str, Any]) -> None:
     try:
         output = output_from_msg(message)
         nbformat.validate(output, ref=output["output_type"], version=4)
+        json.dumps(output, ensure_ascii=False).encode()  # half a surrogate pair could not be written to a file
     except Exception:
         return
     if output["output_type"] == "stream" and outputs and outputs[-1].get("name") == output["name"]:

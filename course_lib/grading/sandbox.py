@@ -93,7 +93,8 @@ class Sandbox:
             raise SandboxBroken(f"The grading build {self.library} does not exist: build it before grading.")
         if self.as_root:
             for path in (self.library, *self.library.rglob("*")):
-                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
     def start(
         self,

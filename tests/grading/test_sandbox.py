@@ -102,7 +102,7 @@ HOGS = {
     "a process that shows little": HIDE + "libc.prctl(4, 0, 0, 0, 0); x = b'x' * (300 << 20)",  # PR_SET_DUMPABLE
     "a thread that outlives the main one": HIDE + (
         "import threading, time\n"
-        "def hog():\n    x = b'x' * (300 << 20)\n    time.sleep(20)\n"
+        "def hog():\n    time.sleep(0.3)\n    x = b'x' * (300 << 20)\n    time.sleep(20)\n"
         "threading.Thread(target=hog).start()\nlibc.pthread_exit(None)"
     ),
     "one process": "x = b'x' * (300 << 20)",
