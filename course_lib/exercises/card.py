@@ -64,7 +64,7 @@ def to_html(card: str) -> str:
 
 
 def _failure(failure: Failure) -> list[str]:
-    sentence = failure.sentence[:1].upper() + failure.sentence[1:]
+    sentence = (failure.sentence[:1].upper() + failure.sentence[1:]).rstrip()
     lines = [
         *(_wrap(f"In {failure.shown}:") if failure.shown else []),
         *_wrap(sentence if sentence.endswith((".", "!", "?")) else sentence + "."),

@@ -239,8 +239,10 @@ def _leak_cases(generator: torch.Generator) -> list[Case]:
         [
             case(faint, leak=lambda i, j: j >= 2, size=2e-6),
             case(faint, leak=lambda i, j: j >= 2, scale=1e-7),
-            case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=1),
-            case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=-1),
+            *(
+                case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=direction, zeros=zeros)
+                for direction, zeros in ((1, False), (1, True), (-1, False), (-1, True))
+            ),
             case(faint, leak=lambda i, j: j >= 2, zeros=True),
         ],
         [

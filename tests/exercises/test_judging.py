@@ -1,0 +1,125 @@
+"""Judging: types before values, words for every difference, and no trust in what came back."""
+
+import math
+
+import pytest
+import torch
+
+from course_lib.exercises.judging import Equality, compare
+from course_lib.exercises.running import Case, Observation, observe
+
+
+def said(got: object, want: object) -> str | None:
+    failure = compare(observe(got), observe(want), 1e-5, 1e-6)
+    return failure and failure.sentence
+
+
+class Friendly(torch.Tensor):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = torch.Tensor.__hash__
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (torch.tensor(True), True),
+        (torch.tensor([[False]]), False),
+        (0.3, 0.1 + 0.2),
+        (math.nan, math.nan),
+        ((1, 2), [1, 2]),
+        ({"a": torch.ones(2)}, {"a": torch.ones(2) + 1e-7}),
+        (torch.tensor([torch.nan, -torch.inf]), torch.tensor([torch.nan, -torch.inf])),
+        (torch.ones(3).bfloat16(), torch.ones(3).bfloat16()),
+        (torch.zeros(0, 3), torch.zeros(0, 3)),
+        (torch.zeros(2, 3, device="meta"), torch.zeros(2, 3, device="meta")),
+    ],
+)
+def test_equal_answers(got: object, want: object):
+    assert said(got, want) is None
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "sentence"),
+    [
+        (None, torch.ones(2), "expected a tensor, got None"),
+        ((torch.ones(2),), torch.ones(2), "expected a tensor, got a tuple"),
+        (torch.ones(2).as_subclass(Friendly), torch.ones(2), "expected a tensor, got a Friendly"),
+        (1, True, "expected a bool, got an int"),
+        (torch.tensor(1), True, "expected a bool, got a tensor"),
+        (torch.tensor([True, True]), True, "expected a bool, got a tensor"),
+        (False, True, "expected True, got False"),
+        (1, 1.0, "expected a float, got an int"),
+        (0.5, 0.25, "expected 0.25, got 0.5"),
+        (torch.ones(2), torch.ones(1, 2), "expected shape (1, 2), got (2,)"),
+        (torch.ones(2), torch.ones(2).bool(), "expected dtype torch.bool, got torch.float32"),
+        (torch.ones(2), torch.ones(2, device="meta"), "expected a tensor on the device 'meta', got one on 'cpu'"),
+        (
+            torch.tensor([[1, 2], [3, 5]]),
+            torch.tensor([[1, 2], [3, 4]]),
+            "1 of 4 values differ; the first is [1][1]: expected 4, got 5",
+        ),
+        ([1, 2], [1, 2, 3], "expected the parts [0, 1, 2], got [0, 1]"),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b: expected 3, got 2"),
+    ],
+)
+def test_a_difference_is_said_in_words(got: object, want: object, sentence: str):
+    assert said(got, want) == sentence
+
+
+def test_an_error_is_told_with_its_words():
+    error = Observation("error", "ValueError", text="no luck")
+    assert compare(error, observe(1), 0, 0).sentence == "your code raised ValueError: no luck"
+    assert compare(observe(1), error, 0, 0).sentence == "expected a ValueError, and nothing was raised"
+    assert compare(error, Observation("error", "ValueError", text="other words"), 0, 0) is None
+
+
+def _ints(*values: int) -> list[Observation]:
+    return [observe(value) for value in values]
+
+
+CASES = [Case("a", "f(0)"), Case("a", "f(1)"), Case("b", "f(2)"), Case("b", "f(3)")]
+RIGHT = _ints(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "other", "likeness"),
+    [
+        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 4), 1),
+        (_ints(1, 2, 0, 0), _ints(1, 2, 0, 0), 1),
+        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 5), 0.75),
+        (_ints(1, 0, 0, 0), _ints(1, 2, 0, 0), 0.5),
+        (_ints(1, 0, 0, 0), _ints(0, 1, 0, 0), 0),
+    ],
+)
+def test_likeness_is_the_share_of_equal_failures(seen: list, other: list, likeness: float):
+    assert Equality().alike(seen, other, CASES, RIGHT) == likeness
+    assert Equality().alike(other, seen, CASES, RIGHT) == likeness
+
+
+def test_two_wrong_dtypes_are_the_same_mistake():
+    right = [observe(torch.ones(2).bool())]
+    seen, other = [observe(torch.ones(2))], [observe(torch.ones(2, dtype=torch.int64))]
+    assert Equality().alike(seen, other, CASES[:1], right) == 1
+    assert Equality().alike(seen, [observe(torch.zeros(2))], CASES[:1], right) == 0
+
+
+def test_errors_are_alike_in_their_words_whatever_their_numbers():
+    errors = [Observation("error", "RuntimeError", text=text) for text in ("size 3", "size 5", "shape 3")]
+    alike = [Equality().alike([errors[0]], [other], CASES[:1], RIGHT[:1]) for other in errors]
+    assert alike == [1, 1, 0]
+
+
+def test_changed_arguments_cost_their_own_group():
+    changed = [Observation("int", "int", 0, inputs_changed=True), *RIGHT[1:]]
+    assert [f.group for f in Equality().findings(changed, CASES, RIGHT) if f.failure] == ["a"]
+    found = Equality(untouched="kept").findings(changed, CASES, RIGHT)
+    assert [(f.group, f.failure.shown) for f in found if f.failure] == [("kept", "f(0)")]
+    assert [f.group for f in Equality(untouched="kept").findings(RIGHT, CASES, RIGHT)] == ["a", "a", "b", "b", "kept"]
+
+
+def test_explanations_follow_the_sentence():
+    judge = Equality(explain=lambda case: f"look at {case.shown}")
+    (finding,) = [f for f in judge.findings(_ints(0, 0, 7, 0), CASES, RIGHT) if f.failure]
+    assert finding.failure.sentence == "expected 0, got 7; look at f(2)"
