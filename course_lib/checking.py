@@ -73,11 +73,12 @@ def progress() -> None:
 
 def _verdict(exercise: Exercise, student: Any) -> Verdict:
     name = exercise.side.name
-    if student is exercise.reference or getattr(student, "__module__", "").startswith("course_lib."):
+    if student is exercise.reference or str(getattr(student, "__module__", "")).startswith("course_lib."):
         return exercise.refuse("forbidden", IS_REFERENCE.format(name=name))
     if not callable(student):
         return exercise.refuse("failed", NOT_CALLABLE.format(name=name, kind=type(student).__name__))
-    shortcut = find_shortcut(_sources(student), getattr(student, "__name__", name), exercise.forbidden)
+    own_name = getattr(student, "__name__", "")  # of a lambda it is no name
+    shortcut = find_shortcut(_sources(student), own_name if own_name.isidentifier() else name, exercise.forbidden)
     if shortcut is not None:
         return exercise.refuse("forbidden", shortcut)
     verdict = exercise.grade(student, FIRST_SEED)

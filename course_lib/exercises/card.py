@@ -113,8 +113,11 @@ def _picture(tensor: Tensor) -> list[str]:
 def _cell(value: Tensor) -> str:
     if value.dtype == torch.bool:
         return "■" if value else "·"
-    return f"{value.item():.3g}" if value.dtype.is_floating_point else str(value.item())
+    long = value.dtype.is_floating_point or abs(value.item()) >= 10**6
+    return f"{value.item():.3g}" if long else str(value.item())
 
 
 def _wrap(text: str) -> list[str]:
+    """Wrap a text, which may come from a learner's code: nothing in it may steer a terminal."""
+    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
     return [line for part in text.split("\n") for line in textwrap.wrap(part, WIDTH) or [""]]

@@ -1,66 +1,82 @@
-"""A shortcut is found wherever the answer uses it, and a learner's own names are never mistaken for one."""
+"""Forbidden names are found wherever a learner's function reaches them, and nowhere else."""
 
 import pytest
 
 from course_lib.exercises.shortcuts import find_shortcut
 
-FORBIDDEN = {"ready_made": "That is ready made."}
+FORBIDDEN = {"generate_square_subsequent_mask": "no", "scaled_dot_product_attention": "not this one"}
+
+FOUND = {
+    "directly": "def f(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)",
+    "imported": "from torch.nn.functional import scaled_dot_product_attention\ndef f(q):\n"
+    "    return scaled_dot_product_attention(q, q, q)",
+    "imported under another name": "from torch.nn.functional import scaled_dot_product_attention as sdpa\n"
+    "def f(q):\n    return sdpa(q, q, q)",
+    "a module under another name": "import torch.nn.functional as G\ndef f(q):\n"
+    "    return G.scaled_dot_product_attention(q, q, q)",
+    "kept in a variable": "mask = torch.nn.Transformer.generate_square_subsequent_mask\ndef f(n):\n    return mask(n)",
+    "by its name as text": "def f(n):\n    return getattr(torch.nn.Transformer, 'generate_square_subsequent_mask')(n)",
+    "in a helper": "def g(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)\n"
+    "def f(n):\n    return g(n)",
+    "in a helper of a helper": "def h(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)\n"
+    "def g(n):\n    return h(n)\ndef f(n):\n    return g(n)",
+    "in a lambda": "f = lambda n: torch.nn.Transformer.generate_square_subsequent_mask(n)",
+    "in a method": "class f:\n    def forward(self, q):\n        return F.scaled_dot_product_attention(q, q, q)",
+    "in a default": "def f(n, make=torch.nn.Transformer.generate_square_subsequent_mask):\n    return make(n)",
+    "in a decorator": "@torch.nn.Transformer.generate_square_subsequent_mask\ndef f(n):\n    return n",
+    "imported inside": "def f(q):\n    from torch.nn.functional import scaled_dot_product_attention as s\n"
+    "    return s(q, q, q)",
+    "annotated": "make: object = torch.nn.Transformer.generate_square_subsequent_mask\ndef f(n):\n    return make(n)",
+}
+
+FREE = {
+    "plain": "def f(n):\n    return torch.ones(n, n).tril()",
+    "used elsewhere": "def g(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)\n"
+    "def f(n):\n    return n",
+    "defined again without": "def f(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)\n"
+    "def f(n):\n    return n",
+    "named in a sentence": "def f(n):\n    '''Like generate_square_subsequent_mask, by hand.'''\n    return n",
+    "recursive": "def f(n):\n    return f(n - 1) if n else n",
+    "not there": "x = 1",
+}
 
 
-def find(*sources):
-    return find_shortcut(sources, "answer", FORBIDDEN)
+@pytest.mark.parametrize("source", FOUND.values(), ids=FOUND.keys())
+def test_a_shortcut_is_found(source: str):
+    assert find_shortcut(source.split("\n\n"), "f", FORBIDDEN) in FORBIDDEN.values()
+
+
+@pytest.mark.parametrize("source", FREE.values(), ids=FREE.keys())
+def test_right_code_is_left_alone(source: str):
+    assert find_shortcut([source], "f", FORBIDDEN) is None
 
 
 @pytest.mark.parametrize(
-    "sources",
+    "source",
     [
-        ["def answer(n): return torch.ready_made(n)"],
-        ["from torch import ready_made", "def answer(n): return ready_made(n)"],
-        ["from torch import ready_made as mine", "def answer(n): return mine(n)"],
-        ["def answer(n):\n    from torch import ready_made as mine\n    return mine(n)"],
-        ["def answer(n): return getattr(torch, 'ready_made')(n)"],
-        ["def helper(n): return torch.ready_made(n)", "def answer(n): return helper(n)"],
-        ["answer = torch.ready_made"],
-        ["f = torch.ready_made\nanswer = lambda n: f(n)"],
-        ["class answer(torch.nn.Module):\n    def forward(self, n): return torch.ready_made(n)"],
-        ["%matplotlib inline\ndef answer(n): return torch.ready_made(n)"],
-        ["if True:\n    def answer(n): return torch.ready_made(n)"],
-        ["import torch.ready_made as r", "def answer(n): return r(n)"],
+        "from course_lib.masks import create_causal_mask\ndef f(n):\n    return create_causal_mask(n)",
+        "from course_lib import masks\ndef f(n):\n    return masks.create_causal_mask(n)",
+        "import course_lib.masks as m\ndef f(n):\n    return m.create_causal_mask(n)",
+        "import course_lib.masks\ndef f(n):\n    return course_lib.masks.create_causal_mask(n)",
+        "def f(n):\n    from course_lib.masks import create_causal_mask as c\n    return c(n)",
+        "def f(n):\n    import course_lib.masks as m\n    return m.create_causal_mask(n)",
     ],
 )
-def test_a_forbidden_name_is_found(sources):
-    assert find(*sources) == "That is ready made."
+def test_the_course_itself_is_a_shortcut_everywhere(source: str):
+    sentence = find_shortcut([source], "f", {})
+    assert sentence is not None
+    assert sentence.startswith("f uses course_lib")
 
 
-@pytest.mark.parametrize(
-    "sources",
-    [
-        ["from course_lib.masks import create_causal_mask", "def answer(n): return create_causal_mask(n)"],
-        ["from course_lib import masks", "def answer(n): return masks.create_causal_mask(n)"],
-        ["import course_lib.masks", "def answer(n): return course_lib.masks.create_causal_mask(n)"],
-        ["def answer(n):\n    from course_lib import masks as m\n    return m.create_causal_mask(n)"],
-        ["from course_lib import masks", "def helper(n): return masks.f(n)", "def answer(n): return helper(n)"],
-        ["from course_lib import masks", "kept = masks.create_causal_mask(5)", "def answer(n): return kept"],
-    ],
-)
-def test_the_course_itself_is_forbidden_everywhere(sources):
-    assert "answer uses course_lib" in find(*sources)
+def test_an_own_function_under_a_name_of_the_course_is_free():
+    sources = [
+        "from course_lib.masks import create_causal_mask",
+        "def create_causal_mask(n):\n    return n",
+        "def f(n):\n    return create_causal_mask(n)",
+    ]
+    assert find_shortcut(sources, "f", FORBIDDEN) is None
 
 
-@pytest.mark.parametrize(
-    "sources",
-    [
-        [],
-        ["def answer(n): return n"],
-        ["this is not Python", "def answer(n): return n"],
-        ["torch.ready_made(3)", "def answer(n): return n"],
-        ["def answer(n): return torch.ready_made(n)", "def answer(n): return n"],
-        ["from course_lib import masks", "mask = masks.create_causal_mask(4)", "def answer(mask): return mask"],
-        ["from course_lib import masks\nmask = masks.f(4)", "def answer(*masks):\n    for mask in masks: pass"],
-        ["from course_lib.attention import attention", "def answer(n):\n    attention = n\n    return attention"],
-        ["from course_lib.attention import attention", "def answer(n): return [attention for attention in n]"],
-        ["from course_lib.checking import check", "def answer(n): return n", "check('answer', answer)"],
-    ],
-)
-def test_what_the_answer_does_not_use_is_no_shortcut(sources):
-    assert find(*sources) is None
+@pytest.mark.parametrize("broken", ["def f(:", "\x00", "(" * 500, "%matplotlib inline\n!ls"])
+def test_broken_cells_are_passed_over(broken: str):
+    assert find_shortcut([broken, FOUND["directly"]], "f", FORBIDDEN) == "no"

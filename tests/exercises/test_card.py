@@ -1,0 +1,112 @@
+"""The card: what a learner reads fits in 79 columns, shows the first failure, and survives any text."""
+
+import pytest
+import torch
+
+from course_lib.exercises import card
+from course_lib.exercises.exercise import GroupResult, Verdict
+from course_lib.exercises.judging import Failure
+
+
+def failed(failure: Failure, **more) -> str:
+    return Verdict("00.toy", "failed", 0, 2, (GroupResult("values", 0, 2, failure),), **more).message
+
+
+def test_a_passed_card():
+    verdict = Verdict("00.toy", "passed", 3, 3, (GroupResult("one", 2, 2, None), GroupResult("longer", 1, 1, None)))
+    assert verdict.message == "✓ 00.toy · 3 of 3 points\n  ✓ one     2/2\n  ✓ longer  1/1"
+
+
+def test_a_failed_card_shows_both_masks_and_the_diagnosis():
+    right = torch.ones(1, 1, 3, 3).tril().bool()
+    sentence = "3 of 9 values differ; the first is [0][0][0][1]: expected False, got True"
+    failure = Failure(sentence, "f(3)", right, ~right)
+    assert failed(failure, misconception="inverted", hint="Turn it round.") == "\n".join(
+        [
+            "✗ 00.toy · 0 of 2 points",
+            "  ✗ values  0/2",
+            "",
+            "In f(3):",
+            "3 of 9 values differ; the first is [0][0][0][1]: expected False, got True.",
+            "",
+            "  expected    yours",
+            "  ■ · ·       · ■ ■",
+            "  ■ ■ ·       · · ■",
+            "  ■ ■ ■       · · ·",
+            "  (■ True = may attend, · False; rows are queries)",
+            "",
+            "It looks like: inverted.",
+            "Turn it round.",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "rows", "height"),
+    [
+        ((3, 1, 1, 4), "[2][0][0][1]", "rows are sequences", 3),
+        ((1, 1, 2, 4), "[0][0][1][1]", "rows are queries", 2),
+        ((3, 1, 2, 4), "[2][0][1][1]", "rows are queries, sequence 2", 2),
+        ((3, 5, 2, 4), "[2][4][1][1]", "rows are queries, sequence 2, head 4", 2),
+        ((1, 1, 1, 4), "[0][0][0][1]", "rows are queries", 1),
+        ((4,), "[1]", "rows are queries", 1),
+        ((), "", "rows are queries", 1),
+    ],
+)
+def test_the_matrix_that_differs_is_drawn(shape: tuple[int, ...], first: str, rows: str, height: int):
+    expected = torch.zeros(shape, dtype=torch.bool)
+    lines = failed(Failure(f"the first is {first}", "", expected, expected.logical_not())).split("\n")
+    start = next(number for number, line in enumerate(lines) if line.startswith("  expected"))
+    assert rows in lines[-1]
+    assert len(lines) - start == height + 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.randn(7, 9),
+        torch.randn(2, 3, 5) * 1e30,
+        torch.full((3, 3), -torch.inf),
+        torch.arange(6) * 10**17,
+        torch.empty(0, 3),
+        torch.empty(2, 3, device="meta"),
+        torch.randn(1, 1, 1, 1, 1, 1, 1),
+        torch.randn(3).bfloat16(),
+        torch.tensor(1.5),
+    ],
+    ids=lambda value: f"{tuple(value.shape)}",
+)
+def test_any_tensor_fits(value: torch.Tensor):
+    text = failed(Failure("the first is [0][0]", "f(x)", value, value))
+    assert max(map(len, text.split("\n"))) <= 79
+
+
+def test_long_words_and_foreign_text_fit():
+    text = failed(Failure("your code raised ValueError: " + "x" * 300 + "\n\x1b[2J<b>" + "é" * 100, "f(" + "9" * 200))
+    assert max(map(len, text.split("\n"))) <= 79
+    assert "\x1b" not in text
+
+
+def test_a_sentence_ends_once():
+    assert failed(Failure("broken!\n")).endswith("Broken!")
+    assert failed(Failure("broken")).endswith("Broken.")
+
+
+def test_the_page_cannot_be_written_into():
+    html = card.to_html(failed(Failure("your code raised ValueError: <script>alert(1)</script>")))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_colours_are_added_and_nothing_is_lost():
+    plain = failed(Failure("no"), misconception="a slip", hint="Look again.")
+    coloured = card.colour(plain)
+    assert coloured != plain
+    for code in (card.BOLD, card.GREEN, card.RED, card.PLAIN):
+        coloured = coloured.replace(code, "")
+    assert coloured == plain
+
+
+def test_an_open_verdict_is_not_a_cross():
+    verdict = Verdict("00.toy", "not written", 0, 2, reason="toy is not written yet: give a number.")
+    assert verdict.message == "○ 00.toy · 0 of 2 points\n\ntoy is not written yet: give a number."

@@ -1,0 +1,101 @@
+"""Lesson 01: edge cases the statements promise, and right answers that a strict judge could wrongly refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import exercises, leaks
+from course_lib.exercises.running import draw
+
+LEAKS = exercises.get("01.leaks_future")
+LESSON = Path(__file__).parents[2] / "solutions" / "01_causal_mask" / "causal_mask.ipynb"
+
+
+def _grade_cells() -> dict[str, float]:
+    cells = json.loads(LESSON.read_text(encoding="utf-8"))["cells"]
+    grading = [(cell["metadata"].get("nbgrader", {}), "".join(cell["source"])) for cell in cells]
+    return {source: data["points"] for data, source in grading if data.get("grade")}
+
+
+def test_the_notebook_grades_these_exercises_for_these_points():
+    expected = {f'check("{ex.id}", {ex.side.name})': ex.points for ex in exercises.lesson("01")}
+    assert _grade_cells() == expected
+    assert sum(expected.values()) == 20
+
+
+@pytest.mark.parametrize("exercise", exercises.lesson("01"), ids=lambda exercise: exercise.id)
+def test_the_answer_in_the_notebook_passes(exercise: exercises.Exercise):
+    cells = json.loads(LESSON.read_text(encoding="utf-8"))["cells"]
+    source = next("".join(c["source"]) for c in cells if "".join(c["source"]).startswith(f"def {exercise.side.name}("))
+    scope = {"torch": torch}
+    exec(source, scope)
+    for seed in range(5):
+        verdict = exercise.grade(scope[exercise.side.name], seed)
+        assert verdict.passed, verdict.message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_models_are_deterministic_and_deaf_to_the_size_of_the_batch(seed: int):
+    for case in draw(LEAKS.side, seed):
+        fn, x = case.args
+        once = fn(x)
+        assert once.dtype == x.dtype
+        assert torch.equal(once, fn(x.clone()))
+        assert torch.equal(torch.cat([once] * 7), fn(torch.cat([x] * 7)))
+        assert torch.equal(once[:1], fn(x[:1]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_causal_models_move_no_earlier_output_however_hard_they_are_pushed(seed: int):
+    for case in draw(LEAKS.side, seed):
+        fn, x = case.args
+        if leaks.leaks_future(fn, x):
+            continue
+        for j in range(1, x.shape[1]):
+            for push in (1e-3, -1e-3, 1.0, -1.0, 1e6, -1e6):
+                changed = x.clone()
+                changed[:, j] += push
+                assert torch.equal(fn(changed)[:, :j], fn(x)[:, :j])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_there_are_causal_and_leaking_models_where_the_points_begin(seed: int):
+    first = next(iter(LEAKS.groups))
+    cases = draw(LEAKS.side, seed)
+    answers = [leaks.leaks_future(*case.args) for case in cases if case.group == first]
+    assert set(answers) == {True, False}
+    assert all(leaks.leaks_future(*case.args) for case in cases if case.group.startswith(("faint", "in one")))
+
+
+def test_the_order_of_answers_cannot_be_learnt():
+    orders = {tuple(leaks.leaks_future(*case.args) for case in draw(LEAKS.side, seed)) for seed in range(10)}
+    assert len(orders) > 5
+    by_heart = iter([leaks.leaks_future(*case.args) for case in draw(LEAKS.side, 0)])
+    assert LEAKS.grade(lambda fn, x: next(by_heart), 1).points < LEAKS.points
+
+
+def test_the_padding_mask_is_made_where_lengths_is():
+    padding = exercises.get("01.create_padding_mask")
+
+    def on_the_default_device(lengths, max_len):
+        return (torch.arange(max_len) < lengths[:, None])[:, None, None]
+
+    def by_a_loop(lengths, max_len):
+        mask = torch.zeros((len(lengths), 1, 1, max_len), dtype=torch.bool, device=lengths.device)
+        for b, length in enumerate(lengths.tolist()):
+            mask[b, :, :, :length] = True
+        return mask
+
+    assert padding.grade(by_a_loop).passed
+    verdict = padding.grade(on_the_default_device)
+    assert (verdict.points, verdict.misconception) == (2, "built on the default device")
+
+
+def test_a_leak_is_explained_where_it_is():
+    def blind(fn, x):
+        return False
+
+    assert "this fn leaks: when token " in " ".join(LEAKS.grade(blind).message.split())
+    assert "this fn is causal: whichever token j" in " ".join(LEAKS.grade(lambda fn, x: True).message.split())

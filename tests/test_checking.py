@@ -1,0 +1,200 @@
+"""check, hint and progress as a learner meets them: in a real interactive shell, cell by cell."""
+
+import atexit
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+from course_lib import checking, exercises, labbook
+from course_lib.checking import CheckFailed, check
+from course_lib.exercises.card import BOLD, GREEN, PLAIN, RED
+from tests.exercises.toys import CRASHING
+
+SETUP = "import torch\nfrom course_lib.checking import check, hint, progress"
+RIGHT = """def create_causal_mask(seq_len, device=None):
+    return torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"""
+CHECK = 'check("01.create_causal_mask", create_causal_mask)'
+
+
+@pytest.fixture(autouse=True)
+def _own_lab_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
+    checking._hints_given.clear()
+
+
+class Notebook:
+    """Runs cells as a notebook would; remembers the last result and what was shown."""
+
+    def __init__(self, shell: InteractiveShell):
+        self.shell = shell
+        self.shown = ""
+        self.result: ExecutionResult | None = None
+
+    def __call__(self, *cells: str) -> "Notebook":
+        for cell in cells:
+            with capture_output() as seen:
+                self.result = self.shell.run_cell(cell, store_history=True)
+            self.shown = seen.stdout + "".join(str(o.data.get("text/plain", "")) for o in seen.outputs)
+        return self
+
+    @property
+    def card(self) -> str:
+        assert isinstance(self.result.error_in_exec, CheckFailed), self.result.error_in_exec
+        return self.result.error_in_exec.card
+
+
+@pytest.fixture
+def notebook() -> Iterator[Notebook]:
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    yield Notebook(shell)(SETUP)
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    InteractiveShell.clear_instance()
+
+
+def test_a_right_answer_shows_the_card_and_returns_nothing(notebook: Notebook):
+    notebook(RIGHT, CHECK)
+    assert notebook.result.success
+    assert notebook.result.result is None
+    assert "✓ 01.create_causal_mask · 4 of 4 points" in notebook.shown
+    assert labbook.recall("check 01.create_causal_mask") == "passed"
+
+
+def test_a_wrong_answer_raises_the_card_and_nothing_else(notebook: Notebook):
+    notebook(RIGHT.replace("tril", "triu"), CHECK)
+    assert notebook.card.startswith("✗ 01.create_causal_mask · 0 of 4 points\n")
+    assert "It looks like: transposed." in notebook.card
+    assert notebook.card.endswith('For a step towards it, run  hint("01.create_causal_mask")  in a new cell.')
+    plain = notebook.shown
+    for code in (BOLD, GREEN, RED, PLAIN):
+        plain = plain.replace(code, "")
+    assert plain.strip() == notebook.card.strip()
+    assert "Traceback" not in notebook.shown
+    assert max(map(len, notebook.card.split("\n"))) <= 79
+    assert labbook.recall("check 01.create_causal_mask") == "failed"
+
+
+def test_a_stub_says_what_to_write(notebook: Notebook):
+    notebook("def create_causal_mask(seq_len, device=None):\n    raise NotImplementedError", CHECK)
+    assert notebook.card == exercises.get("01.create_causal_mask").refuse(
+        "not written", exercises.get("01.create_causal_mask").side.todo
+    ).message
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        (["from course_lib.masks import create_causal_mask"], "is now the course's own: run your cell"),
+        (["from course_lib.masks import create_bidirectional_mask as create_causal_mask"], "is now the course's own"),
+        (["create_causal_mask = torch.ones(2, 2)"], "the function itself, create_causal_mask, and got Tensor"),
+        (
+            ["def create_causal_mask(n, device=None):\n    from course_lib.masks import create_causal_mask as c\n"
+             "    return c(n, device)"],
+            "create_causal_mask uses course_lib",
+        ),
+        (
+            ["def helper(n):\n    return torch.nn.Transformer.generate_square_subsequent_mask(n)",
+             "def create_causal_mask(n, device=None):\n    return (helper(n).to(device) == 0)[None, None]"],
+            "uses generate_square_subsequent_mask, which is the exercise itself",
+        ),
+        (
+            ["create_causal_mask = lambda n, device=None: "
+             "torch.nn.Transformer.generate_square_subsequent_mask(n)[None, None].to(device) == 0"],
+            "uses generate_square_subsequent_mask, which is the exercise itself",
+        ),
+        (
+            ["def create_causal_mask(n, device=None):\n"
+             "    make = getattr(torch.nn.Transformer, 'generate_square_subsequent_mask')\n"
+             "    return (make(n).to(device) == 0)[None, None]"],
+            "uses generate_square_subsequent_mask, which is the exercise itself",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_an_own_answer_is_refused(notebook: Notebook, cells: list[str], sentence: str):
+    notebook(*cells, CHECK)
+    assert sentence in " ".join(notebook.card.split())
+    assert "· 0 of 4 points" in notebook.card
+
+
+def test_an_own_answer_after_a_shortcut_is_accepted(notebook: Notebook):
+    notebook("from course_lib.masks import create_causal_mask", CHECK)
+    assert not notebook.result.success
+    notebook(RIGHT, CHECK)
+    assert notebook.result.success
+
+
+def test_magics_and_broken_cells_do_not_matter(notebook: Notebook):
+    notebook("%config", "def broken(:", RIGHT, CHECK)
+    assert notebook.result.success
+
+
+def test_an_answer_made_for_one_seed_is_found_out(notebook: Notebook):
+    exercise = exercises.get("01.leaks_future")
+    answers = iter([exercise.reference(*case.args) for case in exercise.side.cases(_first_generator())])
+    with pytest.raises(CheckFailed):
+        check(exercise.id, lambda fn, x: next(answers))
+
+
+def _first_generator():
+    import torch
+
+    return torch.Generator().manual_seed(checking.FIRST_SEED)
+
+
+def test_hints_come_in_stages_and_start_again(notebook: Notebook):
+    hints = exercises.get("01.combine_masks").hints
+    for call in range(4):
+        notebook('hint("01.combine_masks")')
+        assert notebook.shown.startswith(f"Hint {call % 3 + 1} of 3 · 01.combine_masks\n\n{hints[call % 3]}")
+
+
+def test_an_unknown_exercise_is_named_with_the_ones_there_are(notebook: Notebook):
+    notebook('check("01.causal", None)')
+    assert "There is no exercise '01.causal'; the names are 01.create_causal_mask" in str(notebook.result.error_in_exec)
+
+
+def test_progress_lists_every_exercise(notebook: Notebook):
+    notebook(RIGHT, CHECK, RIGHT.replace("create_causal_mask", "create_prefix_mask"))
+    notebook('check("01.create_prefix_mask", create_prefix_mask)')
+    notebook("progress()")
+    rows = notebook.shown.strip().split("\n")
+    assert len(rows) == len(exercises.all())
+    assert rows[0].startswith("✓ 01.create_causal_mask")
+    assert rows[1].startswith("○ 01.create_padding_mask")
+    assert rows[3].startswith("✗ 01.create_prefix_mask")
+
+
+def test_a_pass_is_not_taken_back_by_a_later_failure(notebook: Notebook):
+    notebook(RIGHT, CHECK, RIGHT.replace("tril", "triu"), CHECK)
+    assert labbook.recall("check 01.create_causal_mask") == "passed"
+
+
+def test_nothing_is_noted_while_grading(notebook: Notebook, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    notebook(RIGHT, CHECK)
+    assert labbook.recall("check 01.create_causal_mask", default=None) is None
+
+
+def test_a_lab_book_that_cannot_be_written_does_not_stop_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "file" / "inside"))
+    assert check("01.combine_masks", _own(exercises.get("01.combine_masks").alternatives[0])) is None
+
+
+def _own(function: Callable) -> Callable:
+    return lambda *args: function(*args)
+
+
+def test_a_checker_that_crashes_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(exercises, "get", lambda name: CRASHING)
+    with pytest.raises(CheckFailed, match=r"00\.square") as caught:
+        check("00.square", lambda x: x**2)
+    assert "The checker failed, not you" in caught.value.card
+    assert "hint(" not in caught.value.card
+    assert labbook.recall("check 00.square", default=None) is None
