@@ -83,23 +83,31 @@ def grade(
         else:
             cells = plan(read(lesson.file(course.grading / "submitted" / student), released(course, lesson)))
             jobs[student] = job_for(course, lesson, cells) if cells else None  # nothing runs if it cannot be read
-    _fill(Store(course.grading / "store"), jobs, executor, progress)
+    failed = _fill(Store(course.grading / "store"), jobs, executor, progress)
     with in_course(course):
         for done, (student, job) in enumerate(jobs.items(), 1):
-            outcomes[student] = _record(course, lesson, student, config, fingerprint(job) if job else None)
+            if job and key(job) in failed:
+                outcomes[student] = Outcome(student, "failed", reason=failed[key(job)])
+            else:
+                outcomes[student] = _record(course, lesson, student, config, fingerprint(job) if job else None)
             progress("recording", done, len(jobs))
     return [outcomes[student] for student in sorted(outcomes)]
 
 
 def _fill(
     store: Store, jobs: dict[str, bytes | None], executor: Executor, progress: Callable[[str, int, int], None]
-) -> None:
-    """Execute what the store does not hold yet; equal submissions are executed once."""
+) -> dict[str, str]:
+    """Execute what the store does not hold yet, equal submissions once; returns the reason of each job that failed."""
     wanted = {key(job): job for job in jobs.values() if job}
     missing = {executor.submit(execute, job): name for name, job in wanted.items() if name not in store}
+    failed = {}
     for done, future in enumerate(as_completed(missing), 1):
-        store.put(missing[future], future.result())
+        try:
+            store.put(missing[future], future.result())
+        except Exception as error:  # one sandbox that does not start must not cost the rest of the class its grades
+            failed[missing[future]] = f"it could not be run ({error}): grade again"
         progress("running", done, len(missing))
+    return failed
 
 
 def _record(course: Course, lesson: Lesson, student: str, config: Config, mark: str | None) -> Outcome:

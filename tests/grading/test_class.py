@@ -212,6 +212,27 @@ def test_damaged_hand_ins_are_graded_or_named_and_hide_nobody_else(tmp_path):
     assert not (course.grading / "autograded" / "link").exists()
 
 
+class Failing(ThreadPoolExecutor):
+    """A sandbox that does not start for the first submission."""
+
+    def submit(self, function, job) -> Future:
+        self.count = getattr(self, "count", 0) + 1
+        return super().submit((lambda job: 1 / 0) if self.count == 1 else function, job)
+
+
+def test_a_run_that_fails_costs_nobody_else_the_grade_and_is_made_up_for(tmp_path):
+    course = make_course(tmp_path)
+    submit(course, "ada", solved())
+    submit(course, "bob", released())
+    with Failing(1) as pool:
+        first = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
+    assert (first["ada"].status, first["bob"].status) == ("failed", "graded")
+    assert "division by zero" in first["ada"].reason
+    with ThreadPoolExecutor(1) as pool:
+        again = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
+    assert (again["ada"].status, again["ada"].points, again["bob"].status) == ("graded", MOST, "unchanged")
+
+
 def test_a_human_decides_where_the_checker_failed(tmp_path, monkeypatch):
     course = make_course(tmp_path)
     submit(course, "ada", solved())
