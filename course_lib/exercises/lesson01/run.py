@@ -177,6 +177,7 @@ def _leak_case(
     reads: slice = slice(None),
     writes: slice = slice(None),
     direction: int = 0,
+    sign: int = 0,
     opens: slice = slice(None),
     zeros: bool = False,
     scale: float = 1.0,
@@ -186,10 +187,10 @@ def _leak_case(
     sizes: batch, n, d, d_out. past: which pairs with j <= i are read; leak: which with j > i.
     kind, size, reads, writes: how they are: by which kind of feature, how strongly, and from which features of the
     token to which of the output. direction: a ReLU shows nothing below (1) or above (-1) the tokens of x.
+    sign: a leak through it makes all outputs rise (1) or fall (-1).
     opens: the sequences whose gate is open. zeros: x is all zeros. scale: of all outputs.
     """
     batch, n, d, d_out = sizes
-
     x = _normal(generator, batch, n, d) * (not zeros)
     bias, bend, shift = _normal(generator, n, d_out), _normal(generator, n, d), _normal(generator, n, d)
     if direction:  # all sequences share their later tokens, so that one threshold fits them all
@@ -200,6 +201,7 @@ def _leak_case(
         x[opens, 0, 0] *= -1
     weights = _normal(generator, n, 3, d, n, d_out) / (n * d) ** 0.5
     strong = weights.sign() * (weights.abs() + 0.5)  # a leak drawn from N(0, 1) might happen to be none
+    strong = sign * strong.abs() if sign else strong
     if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
         weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
     pairs = [[(i, j) for i in range(n)] for j in range(n)]
@@ -240,8 +242,8 @@ def _leak_cases(generator: torch.Generator) -> list[Case]:
             case(faint, leak=lambda i, j: j >= 2, size=2e-6),
             case(faint, leak=lambda i, j: j >= 2, scale=1e-7),
             *(
-                case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=direction, zeros=zeros)
-                for direction, zeros in ((1, False), (1, True), (-1, False), (-1, True))
+                case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=way, zeros=zeros, sign=sign)
+                for way, zeros, sign in ((1, False, 1), (1, True, -1), (-1, False, -1), (-1, True, 1))
             ),
             case(faint, leak=lambda i, j: j >= 2, zeros=True),
         ],

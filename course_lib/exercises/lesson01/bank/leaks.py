@@ -6,163 +6,27 @@ from course_lib import leaks
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson01 import run
+from course_lib.exercises.lesson01.bank.detectors import (
+    by_cutting,
+    by_gradient,
+    by_numpy,
+    by_one_large_batch,
+    by_output,
+    by_random_tokens,
+    by_suffix,
+    detector,
+    first_token_only,
+    in_place,
+    not_put_back,
+    one_feature,
+    piling_up,
+    pushes,
+    put_back,
+)
 
 __all__ = ["LEAKS"]
 
 UNTOUCHED = "x stays as it is"
-
-
-def _differ(a, b):
-    return not torch.equal(a, b)
-
-
-def _pushes(x):
-    push = 1 + x.abs().amax()
-    return push, -push
-
-
-def _detector(
-    tokens=lambda n: range(1, n),
-    outputs=lambda y, j: y[:, :j],
-    pushes=_pushes,
-    change=lambda old, push: old + push,
-    differ=_differ,
-):
-    """Build a detector: which tokens are changed, and how, and which outputs are compared, and how."""
-
-    def detector(fn, x):
-        before = fn(x)
-        for j in tokens(x.shape[1]):
-            for push in pushes(x):
-                changed = x.clone()
-                changed[:, j] = change(x[:, j], push)
-                if differ(outputs(before, j), outputs(fn(changed), j)):
-                    return True
-        return False
-
-    return detector
-
-
-def _one_feature(old, push):
-    new = old.clone()
-    new[:, 0] += push
-    return new
-
-
-def _in_place(fn, x):
-    before = fn(x)
-    changed = x
-    for j in range(1, x.shape[1]):
-        for push in (3.7, -9.1):
-            changed[:, j] += push
-            if _differ(before[:, :j], fn(changed)[:, :j]):
-                return True
-    return False
-
-
-def _piling_up(fn, x):
-    return _in_place(fn, x.clone())
-
-
-def _not_put_back(fn, x):
-    before = fn(x)
-    for j in range(1, x.shape[1]):
-        old = x[:, j].clone()
-        for push in _pushes(x):
-            x[:, j] = old + push
-            if _differ(before[:, :j], fn(x)[:, :j]):
-                return True
-        x[:, j] = old
-    return False
-
-
-def _by_gradient(fn, x):
-    x = x.clone().requires_grad_()
-    for i in range(x.shape[1] - 1):
-        for feature in fn(x)[:, i].sum(0):
-            (gradient,) = torch.autograd.grad(feature, x, retain_graph=True)
-            if gradient[:, i + 1 :].any():
-                return True
-    return False
-
-
-def _by_cutting(fn, x):
-    return any(_differ(fn(x)[:, :m], fn(x[:, :m])) for m in range(1, x.shape[1]))
-
-
-def _first_token_only(fn, x):
-    before = fn(x)
-    for j in range(1, x.shape[1]):
-        for push in _pushes(x):
-            changed = x.clone()
-            changed[:, j] += push
-            if _differ(before[:, :j], fn(changed)[:, :j]):
-                return True
-        return False
-    return False
-
-
-def _by_suffix(fn, x):
-    before = fn(x.clone())
-    generator = torch.Generator().manual_seed(5)
-    for j in range(1, x.shape[1]):
-        for _ in range(3):
-            changed = x.clone()
-            changed[:, j:] = 10 * torch.randn(changed[:, j:].shape, generator=generator)
-            if not torch.equal(fn(changed)[:, :j], before[:, :j]):
-                return True
-    return False
-
-
-def _by_one_large_batch(fn, x):
-    batch, n, _ = x.shape
-    before = fn(x)
-    for push in (5.0, -5.0):
-        many = x.repeat(n, 1, 1).unflatten(0, (n, batch))
-        many[range(n), :, range(n)] += push
-        after = fn(many.flatten(0, 1)).unflatten(0, (n, batch))
-        moved = (after != before).flatten(3).any(-1).any(1)  # token that was pushed, output that moved
-        if moved.triu().sum() < moved.sum():
-            return True
-    return False
-
-
-def _by_output(fn, x):
-    expected = fn(x)
-    found = False
-    for i in range(x.shape[1]):
-        for sign in (-1, 1):
-            future = torch.cat((x[:, : i + 1], sign * (torch.ones_like(x[:, i + 1 :]) * 40 + x[:, i + 1 :])), dim=1)
-            found |= bool((fn(future)[:, i] - expected[:, i]).abs().max() > 0)
-    return found
-
-
-def _by_numpy(fn, x):
-    before = fn(x).numpy()
-    tokens = torch.eye(x.shape[1])[:, None, :, None]
-    pushed = [(j, fn(x + push * tokens[j]).numpy()) for j in range(x.shape[1]) for push in (2.5, -2.5)]
-    return any((after[:, :j] != before[:, :j]).any() for j, after in pushed)
-
-
-def _by_random_tokens(fn, x):
-    before = fn(x)
-    for j in range(x.shape[1] - 1, 0, -1):
-        changed = x.clone()
-        changed[:, j] = torch.randn_like(changed[:, j])
-        if (fn(changed)[:, :j] != before[:, :j]).any():
-            return True
-    return False
-
-
-def _put_back(fn, x):
-    before, answer = fn(x.clone()), False
-    for j in range(1, x.shape[1]):
-        old = x[:, j].clone()
-        for new in (old + 8, old - 8):
-            x[:, j] = new
-            answer = answer or not torch.equal(fn(x)[:, :j], before[:, :j])
-        x[:, j] = old
-    return answer
 
 
 def _explain(case):
@@ -170,7 +34,7 @@ def _explain(case):
     fn, x = case.args
     before = fn(x)
     for j in range(1, x.shape[1]):
-        for push, way in zip(_pushes(x), ("up", "down"), strict=True):
+        for push, way in zip(pushes(x), ("up", "down"), strict=True):
             changed = x.clone()
             changed[:, j] += push
             moved = (fn(changed) - before)[:, :j].abs()
@@ -213,112 +77,122 @@ LEAKS = Exercise(
             "must not move.",
         ),
         "the output at j is compared too": Misconception(
-            _detector(outputs=lambda y, j: y[:, : j + 1]),
+            detector(outputs=lambda y, j: y[:, : j + 1]),
             "A causal model may use token j for output j, so that output may move. Only the ones *before* j must stay: "
             "look at where your slice ends.",
         ),
         "the outputs from j on are compared": Misconception(
-            _detector(outputs=lambda y, j: y[:, j:]),
+            detector(outputs=lambda y, j: y[:, j:]),
             "You compare the outputs that may move, at j and after it. A leak shows in the ones *before* j.",
         ),
         "only the last output is compared": Misconception(
-            _detector(outputs=lambda y, j: y[:, -1]),
+            detector(outputs=lambda y, j: y[:, -1]),
             "The last output may depend on every token. It is the outputs *before* the changed token that must not "
             "move.",
         ),
         "only the last token is changed": Misconception(
-            _detector(tokens=lambda n: range(n - 1, n)),
+            detector(tokens=lambda n: range(n - 1, n)),
             "You change the last token alone. A model may read a token in the middle ahead of time and never the "
             "last: change each token j in turn.",
         ),
         "the last token is never changed": Misconception(
-            _detector(tokens=lambda n: range(1, n - 1)),
+            detector(tokens=lambda n: range(1, n - 1)),
             "A model that reads only the very last token ahead of time passes. Look at where your range ends: "
             "range(1, n) stops before n already.",
         ),
         "only the first change is looked at": Misconception(
-            _first_token_only,
+            first_token_only,
             "Your function returns after the first token it tried. Return True as soon as something moved, but False "
             "only after the loop, when nothing did.",
         ),
         "only the neighbour is compared": Misconception(
-            _detector(outputs=lambda y, j: y[:, j - 1 : j]),
+            detector(outputs=lambda y, j: y[:, j - 1 : j]),
             "You look at the output just before the changed token alone. A leak may jump further back: compare all "
             "outputs before j.",
         ),
         "only the first output is compared": Misconception(
-            _detector(outputs=lambda y, j: y[:, :1]),
+            detector(outputs=lambda y, j: y[:, :1]),
             "You look at the first output alone. Any output before the changed token may be the one that leaks.",
         ),
         "blind to a leak by one": Misconception(
-            _detector(outputs=lambda y, j: y[:, : j - 1]),
+            detector(outputs=lambda y, j: y[:, : j - 1]),
             "A model that reads just one token ahead passes. Output j - 1 must not depend on token j either: your "
             "slice ends one too early.",
         ),
         "a tolerance hides the leak": Misconception(
-            _detector(differ=lambda a, b: not torch.allclose(a, b)),
+            detector(differ=lambda a, b: not torch.allclose(a, b)),
             "A faint leak passes, because torch.allclose forgives small differences. A causal model cannot move its "
             "earlier outputs at all, so compare exactly: torch.equal.",
         ),
         "a fixed threshold hides the leak": Misconception(
-            _detector(differ=lambda a, b: bool((a - b).abs().max() > 1e-4) if a.numel() else False),
+            detector(differ=lambda a, b: bool((a - b).abs().max() > 1e-4) if a.numel() else False),
             "A model whose outputs are small leaks small numbers, and a threshold of your own hides them. A causal "
             "model cannot move its earlier outputs at all, so compare exactly: torch.equal.",
         ),
+        "only rising outputs are noticed": Misconception(
+            detector(differ=lambda a, b: bool((b - a).max() > 0)),
+            "A leak may make every output fall, and then the largest difference is not above zero. Ask whether the "
+            "outputs are equal, or take .abs() first.",
+        ),
+        "only falling outputs are noticed": Misconception(
+            detector(differ=lambda a, b: bool((a - b).max() > 0)),
+            "A leak may make every output rise, and then before - after is nowhere above zero. Ask whether the "
+            "outputs are equal, or take .abs() first.",
+        ),
         "each token is nudged too little": Misconception(
-            _detector(pushes=lambda x: (1e-4, -1e-4)),
+            detector(pushes=lambda x: (1e-4, -1e-4)),
             "Your change is so small that it drowns in rounding, or never gets over the threshold of a ReLU. Push each "
             "token by about as much as the data itself, or more.",
         ),
         "only the gradient is asked": Misconception(
-            _by_gradient,
+            by_gradient,
             "A gradient sees only how fn behaves right at x. Behind a ReLU that is shut there it is zero, and still a "
             "larger change gets through. Change the token for real.",
         ),
         "each token is pushed up only": Misconception(
-            _detector(pushes=lambda x: _pushes(x)[:1]),
+            detector(pushes=lambda x: pushes(x)[:1]),
             "A ReLU may hide a change in one direction. You push each token up; push it down as well.",
         ),
         "each token is pushed down only": Misconception(
-            _detector(pushes=lambda x: _pushes(x)[1:]),
+            detector(pushes=lambda x: pushes(x)[1:]),
             "A ReLU may hide a change in one direction. You push each token down; push it up as well.",
         ),
         "zeros stay zeros": Misconception(
-            _detector(change=lambda old, push: torch.zeros_like(old)),
+            detector(change=lambda old, push: torch.zeros_like(old)),
             "Where a token is zero already, setting it to zero or multiplying it changes nothing, and the leak stays "
             "hidden. Add something to the token instead, and take something away.",
         ),
         "the future is cut off": Misconception(
-            _by_cutting,
+            by_cutting,
             "You compare with a shorter sequence. Where a ReLU is shut, or the token is zero, cutting it off changes "
             "nothing, and still the model reads it. Keep the length, and change the token.",
         ),
         "the token is replaced by nan": Misconception(
-            _detector(change=lambda old, push: old * torch.nan),
+            detector(change=lambda old, push: old * torch.nan),
             "0 × nan is nan: a causal model multiplies the future by a weight of 0, and your nan comes through all the "
             "same. Change the token to another ordinary number.",
         ),
         "only the first sequence is looked at": Misconception(
-            _detector(outputs=lambda y, j: y[:1, :j]),
+            detector(outputs=lambda y, j: y[:1, :j]),
             "The leak may show in one sequence of the batch and not in another. Compare all of them.",
         ),
         "only the last sequence is looked at": Misconception(
-            _detector(outputs=lambda y, j: y[-1:, :j]),
+            detector(outputs=lambda y, j: y[-1:, :j]),
             "You compare one sequence of the batch, and the leak may show in another: the first axis is the batch. "
             "Keep all of it.",
         ),
         "every output must move": Misconception(
-            _detector(differ=lambda a, b: bool((a != b).all())),
+            detector(differ=lambda a, b: bool((a != b).all())),
             "You call it a leak when *all* outputs before j move. One number of one output is enough: .any(), or "
             "not torch.equal.",
         ),
         "only the first feature is changed": Misconception(
-            _detector(change=_one_feature),
+            detector(change=one_feature),
             "You change the first of the token's d features alone, and a model may read another. Change the whole "
             "token: changed[:, j] is all of its features.",
         ),
         "only the first feature is compared": Misconception(
-            _detector(outputs=lambda y, j: y[:, :j, 0]),
+            detector(outputs=lambda y, j: y[:, :j, 0]),
             "You compare the first output feature alone, and another may be the one that moves. Compare whole outputs.",
         ),
         "a number instead of a bool": Misconception(
@@ -327,22 +201,22 @@ LEAKS = Exercise(
             "number.",
         ),
         "the changes pile up": Misconception(
-            _piling_up,
+            piling_up,
             "Token 1 is still changed when you come to token 2, so output 1 has moved for a good reason. Start from a "
             "fresh copy, x.clone(), for each token.",
         ),
         "x is changed in place": Misconception(
-            _in_place,
+            in_place,
             "Your detector writes into the caller's x. `changed = x` is a second name for the same tensor, so the "
             "changes pile up as well: make a fresh copy with x.clone() for each token.",
         ),
         "x is not put back": Misconception(
-            _not_put_back,
+            not_put_back,
             "You work on x itself and put the old token back, but not on the way out that returns True. Work on a "
             "copy: x.clone().",
         ),
     },
-    alternatives=[_by_suffix, _by_one_large_batch, _by_output, _by_numpy, _by_random_tokens, _put_back],
+    alternatives=[by_suffix, by_one_large_batch, by_output, by_numpy, by_random_tokens, put_back],
     hints=(
         "Imagine a sealed box that turns tokens into outputs. You may change one token and watch the outputs. Which of "
         "them must not move if the box is causal?",
