@@ -1,6 +1,7 @@
 """How long a learner waits for a verdict: the time of check() for a right answer and for every known mistake.
 
-The first check of a session also runs the exercise's known mistakes on its cases; the median is of the ones after it.
+The first failing check of an exercise also runs the exercise's known mistakes on its cases; the median is of the
+checks after it. The very first check of a session also waits, about a second, for torch to set up its meta device.
 """
 
 import io
@@ -50,7 +51,6 @@ def main() -> None:
     for ex in exercises.all():
         answers = {"right": ex.alternatives[0]}
         answers |= {name: misconception.wrong for name, misconception in ex.misconceptions.items()}
-        milliseconds(ex.id, ex.alternatives[0])  # torch sets itself up on first use
         for name, student in answers.items():
             first, median = first_and_median(ex.id, relocated(student))
             slowest = max(slowest, median)
