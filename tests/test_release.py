@@ -59,7 +59,7 @@ def test_no_solution_is_in_the_released_notebook(lesson):
         assert "raise NotImplementedError" in stub.source
         lines = body.splitlines()
         for first, second in zip(lines, [*lines[1:], ""], strict=True):
-            assert len(lines) > 1 and not second or f"{first}\n{second}".strip() not in given, (cell.id, first)
+            assert (len(lines) > 1 and not second) or f"{first}\n{second}".strip() not in given, (cell.id, first)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)

@@ -26,7 +26,7 @@ __all__ = ["execute", "make_job"]
 
 INJECT = "from course_lib.checking import evidence_check as _e; check = _e({exercise!r}, {seed}); del _e"
 WARM_UP = "import torch as _torch; _torch.set_num_threads(1); del _torch"
-NOT_RUN = "not run"  # status of the cells after too many that ended their kernels
+NOT_RUN = "not run"  # status of what is left after too many deaths, or too long a time
 MAX_RESTARTS = 8
 
 
@@ -64,7 +64,7 @@ def _run(cells: list[Cell], seed: int, limits: Limits, library: Path) -> list[di
     results: list[dict[str, Any]] = []
     deadline = time.monotonic() + limits.notebook_seconds
     for _ in range(MAX_RESTARTS + 1):
-        if len(results) == len(cells):
+        if len(results) == len(cells) or time.monotonic() > deadline:
             break
         with SandboxedKernel(library, limits) as kernel:
             kernel.execute(WARM_UP, seconds=limits.start_seconds)  # on a busy machine, no student's time

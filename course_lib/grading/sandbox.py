@@ -169,6 +169,8 @@ class Sandbox:
         if "files" in self.without:
             shown |= {*unseen, Path.home()}
         covered = {path for path in unseen - shown if path.is_dir() and shown & set(path.parents)}
+        # /tmp comes first, for the course itself may lie below it.
+        arguments += ["--bind", "/tmp", "/tmp"] if "tmp" in self.without else self._tmpfs("/tmp", self.limits.tmp_bytes)
         for path in sorted(shown | covered, key=lambda path: len(path.parts)):  # the deeper one wins
             for parent in reversed(path.parents[:-1]):  # bubblewrap would make them for its own user alone
                 arguments += ["--perms", "0755", "--dir", str(parent)]
@@ -179,14 +181,14 @@ class Sandbox:
         for path in shared:
             arguments += ["--ro-bind-try", path, path]
         arguments += [bind, str(self.library), LIBRARY, "--proc", "/proc", "--dev", "/dev"]
-        for path, most in {"/tmp": self.limits.tmp_bytes, "/dev/shm": self.limits.tmp_bytes, SOCKETS: MIB}.items():
-            size = [] if "quota" in self.without else ["--size", str(most)]
-            arguments += ["--perms", "1777", *size, "--tmpfs", path]
-        arguments += ["--bind", "/tmp", "/tmp"] if "tmp" in self.without else []
-        arguments += ["--chdir", "/tmp"]
+        arguments += [*self._tmpfs("/dev/shm", self.limits.tmp_bytes), *self._tmpfs(SOCKETS, MIB), "--chdir", "/tmp"]
         for path in ("/dev", *map(str, covered)):
             arguments += ["--remount-ro", path] if "read-only" not in self.without else []
         return arguments
+
+    def _tmpfs(self, path: str, most: int) -> list[str]:
+        size = [] if "quota" in self.without else ["--size", str(most)]
+        return ["--perms", "1777", *size, "--tmpfs", path]
 
     def _environment(self) -> dict[str, str]:
         return {

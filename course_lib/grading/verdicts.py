@@ -24,7 +24,7 @@ STOPPED = {
     "died": "ended the Python process (os._exit, or a crash in native code)",
     "out of memory": "used more memory than a submission may",
     "flooded": "printed or displayed more than a submission may",
-    "not run": "was not run, since too many cells before it had to be stopped",
+    "not run": "was not run: the cells before it took too long, or too many of them had to be stopped",
 }
 
 
