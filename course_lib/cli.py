@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -59,7 +58,9 @@ def lab(lesson: str, browser: bool, port: int) -> None:
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]  # fmt: skip
     click.echo("Starting JupyterLab; press Ctrl-C here to stop it.")
-    sys.exit(subprocess.run(command, env=environment, cwd=course.root, check=False).returncode)
+    os.chdir(course.root)
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # no process in between that could outlive the server or hide it
 
 
 @main.command()

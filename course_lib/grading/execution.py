@@ -25,7 +25,10 @@ from course_lib.grading.submission import Cell
 __all__ = ["execute", "make_job"]
 
 INJECT = "from course_lib.checking import evidence_check as _e; check = _e({exercise!r}, {seed}); del _e"
-WARM_UP = "import torch as _torch; _torch.set_num_threads(1); del _torch"
+WARM_UP = """import torch
+torch.set_num_threads(1)
+torch.ones(2, 2, device="meta").tril()  # the first use of this device imports 800 modules
+del torch"""
 NOT_RUN = "not run"  # status of what is left after too many deaths, or too long a time
 MAX_RESTARTS = 8
 
