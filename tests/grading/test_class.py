@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -231,6 +232,17 @@ def test_a_run_that_fails_costs_nobody_else_the_grade_and_is_made_up_for(tmp_pat
     with ThreadPoolExecutor(1) as pool:
         again = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
     assert (again["ada"].status, again["ada"].points, again["bob"].status) == ("graded", MOST, "unchanged")
+
+
+def test_a_course_without_solutions_grades_too(tmp_path):
+    course = make_course(tmp_path)
+    shutil.rmtree(course.solutions)
+    given = LESSON.file(course.notebooks).read_bytes()
+    submit(course, "ada", solved())
+    with ThreadPoolExecutor(1) as pool:
+        (outcome,) = grade(course, LESSON, pool)
+    assert (outcome.status, outcome.points) == ("graded", MOST)
+    assert LESSON.file(course.notebooks).read_bytes() == given
 
 
 def test_a_human_decides_where_the_checker_failed(tmp_path, monkeypatch):
