@@ -26,7 +26,7 @@ def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
     """Draw masks as grids: a row for each query, a column for each key, filled where it may attend.
 
     masks: title -> boolean mask, True = may attend, broadcastable to (1, 1, n, n).
-    tokens: the n words along both axes.
+    tokens: the n tokens along both axes.
     Raises ValueError if there is no mask, or if one has more than one batch element or head.
     """
     if not masks:
@@ -50,7 +50,7 @@ def plot_weights(weights: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure
     """Draw attention weights side by side as heat maps with the number in each cell; every row adds up to 1.
 
     weights: title -> probabilities, broadcastable to (1, 1, n, n).
-    tokens: the n words along both axes.
+    tokens: the n tokens along both axes.
     Raises ValueError if there is nothing to draw, or if weights have more than one batch element or head.
     """
     if not weights:
@@ -82,7 +82,7 @@ def plot_pair_counts(counts: Mapping[str, Mapping[int, int]]) -> Figure:
         lengths, pairs = list(line), list(line.values())
         ax.plot(lengths, pairs, color=colour, marker=marker, linestyle=dashes, linewidth=2)
         ax.text(lengths[-1] * 1.03, pairs[-1], name, color=INK, fontsize=FONT, va="center")
-    ax.set_xlabel("words in the sequence", fontsize=FONT)
+    ax.set_xlabel("tokens in the sequence", fontsize=FONT)
     ax.set_ylabel("allowed pairs", fontsize=FONT)
     ax.tick_params(labelsize=FONT - 1)
     ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -116,7 +116,7 @@ def _write(ax: Axes, row: int, column: int, text: str, colour: str) -> None:
 
 
 def _label(ax: Axes, tokens: Sequence[str], title: str) -> None:
-    """Put position and word on both axes, and lines between the cells."""
+    """Put position and token on both axes, and lines between the cells."""
     n = len(tokens)
     names = [f"{position} {token}" for position, token in enumerate(tokens)]
     ax.set_title(title, fontsize=FONT + 1)
