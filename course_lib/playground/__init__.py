@@ -1,6 +1,6 @@
 """Interactive pages of the course: functions that compute, under a thin layer of ipywidgets."""
 
 from course_lib.playground.mask_explorer import mask_explorer
-from course_lib.playground.predict import predict
+from course_lib.playground.predict import predict, predicted
 
-__all__ = ["mask_explorer", "predict"]
+__all__ = ["mask_explorer", "predict", "predicted"]
