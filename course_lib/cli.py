@@ -50,7 +50,7 @@ def lab(lesson: str, browser: bool, port: int) -> None:
         click.echo(f"Copied {file.relative_to(course.root)}.")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "COURSE_HOME": str(course.work / ".course"),
+        "COURSE_HOME": str(course.home),
     }
     command = [
         sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={course.work}", f"--port={port}",
@@ -61,6 +61,24 @@ def lab(lesson: str, browser: bool, port: int) -> None:
     os.chdir(course.root)
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # no process in between that could outlive the server or hide it
+
+
+@main.command()
+@click.argument("lesson")
+def check(lesson: str) -> None:
+    """Run your own copy of LESSON from the top and show what every check says."""
+    from course_lib.selfcheck import check_notebook
+
+    course = Course.find()
+    mine = course.lesson(lesson).file(course.work)
+    if not mine.exists():
+        raise CourseError(f"You have no {mine.relative_to(course.root)} yet: `course lab {lesson}` makes it.")
+    with _bars() as progress:
+        cards = check_notebook(mine, course.home, lambda done, total: progress("running", done, total))
+    click.echo("\n\n".join(cards))
+    solved = sum(card.lstrip("\x1b[0123456789m").startswith("✓") for card in cards)
+    click.echo(f"\n{solved} of {len(cards)} exercises solved.")
+    sys.exit(0 if solved == len(cards) else 1)
 
 
 @main.command()
@@ -106,11 +124,13 @@ def grade(lesson: str, workers: int, scheduler: str | None, db: str | None) -> N
 
     Each runs in a sandbox without network and without any answer in reach, and is judged outside of it.
     """
+    course = Course.find()
+    chosen = course.lesson(lesson)
+    click.echo(f"Grading {chosen.name}: testing the sandbox first.", err=True)
+
     from course_lib.grading import grader
     from course_lib.grading.sandbox import self_test
 
-    course = Course.find()
-    chosen = course.lesson(lesson)
     grader.students_of(course, chosen)
     self_test()
     with _executor(workers, scheduler) as executor, _bars() as progress:

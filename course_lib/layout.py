@@ -52,6 +52,11 @@ class Course:
         return self.root / "work"
 
     @property
+    def home(self) -> Path:
+        """The folder of the learner's lab book."""
+        return self.work / ".course"
+
+    @property
     def grading(self) -> Path:
         """Everything made while grading."""
         return self.root / "grading"

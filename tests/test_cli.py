@@ -1,16 +1,29 @@
 """The command line copies, resets and refuses as its users need: no work of theirs is ever lost."""
 
+import nbformat
 import pytest
 from click.testing import CliRunner
 
 from course_lib.cli import copy_lessons, main
-from tests.classroom import LESSON, make_course
+from tests.classroom import LESSON, answered, make_course, solved
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return make_course(tmp_path)
+
+
+WRONG = "def create_causal_mask(n, device=None):\n    return torch.ones(1, 1, n, n, dtype=bool, device=device).triu()"
+
+
+def submit_to(course, notebook):
+    """Put a notebook without its experiments where the learner's copy is."""
+    notebook.cells = [cell for cell in notebook.cells if "experiment" not in cell.metadata.get("tags", [])]
+    mine = LESSON.file(course.work)
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, mine)
+    return mine
 
 
 def run(*words):
@@ -71,6 +84,30 @@ def test_outside_a_course_every_command_says_so(tmp_path, monkeypatch):
         done = run(*words)
         assert done.exit_code == 1, words
         assert "This is not a course folder" in done.output
+
+
+def test_check_shows_every_card_and_fails_until_all_is_solved(course):
+    mine = submit_to(course, answered({"create-causal-mask": WRONG}))
+    before = mine.read_bytes()
+    done = run("check", "01")
+    assert done.exit_code == 1, done.output
+    assert "It looks like: transposed." in done.output
+    assert "create_padding_mask is not written yet" in done.output
+    assert "0 of 5 exercises solved." in done.output
+    assert mine.read_bytes() == before
+    submit_to(course, solved())
+    done = run("check", "01")
+    assert done.exit_code == 0, done.output
+    assert "5 of 5 exercises solved." in done.output
+
+
+def test_check_needs_a_copy_that_is_a_notebook(course):
+    assert "`course lab 01` makes it" in run("check", "01").output
+    LESSON.file(course.work).parent.mkdir(parents=True)
+    LESSON.file(course.work).write_text("{")
+    done = run("check", "01")
+    assert done.exit_code == 1
+    assert "cannot be read as a notebook" in done.output
 
 
 def test_release_check_passes_on_what_release_made(course):

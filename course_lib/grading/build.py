@@ -12,7 +12,7 @@ __all__ = ["build", "unpack"]
 
 PACKAGE = Path(exercises.__file__).parent.parent
 SHARED = ("exercises/running.py", "exercises/evidence.py")
-LEFT_OUT = ("checking.py", "cli.py", "layout.py", "nbgrader_tools.py", "release.py")
+LEFT_OUT = ("checking.py", "cli.py", "layout.py", "nbgrader_tools.py", "release.py", "selfcheck.py")
 WITHHELD = "{name} is what this lesson grades: while grading, the course's own version is not there."
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal bytes
 
