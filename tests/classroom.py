@@ -73,18 +73,26 @@ def bank_sources(exercise: Exercise) -> tuple[dict[str, str], list[str]]:
 
 
 def _typed(tree: ast.Module, parts: dict[str, ast.expr], name: str) -> tuple[dict[str, str], list[str]]:
-    helpers = []
-    for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib":
-            helpers += [_spelled_out(alias.name) for alias in statement.names]
-        elif not _is_ours(statement):
-            helpers.append(ast.unparse(statement))
-    before = "\n\n".join(helpers)
+    before = "\n\n".join(_helpers(tree))
     wrong = {
         ast.literal_eval(key): f"{before}\n\n{name} = {ast.unparse(value.args[0])}"
         for key, value in zip(parts["misconceptions"].keys, parts["misconceptions"].values, strict=True)
     }
     return wrong, [f"{before}\n\n{name} = {ast.unparse(right)}" for right in parts["alternatives"].elts]
+
+
+def _helpers(tree: ast.Module) -> list[str]:
+    """What a bank's functions need around them, with what it imports from the course written out."""
+    helpers = []
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib":
+            helpers += [_spelled_out(alias.name) for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and ".bank." in statement.module:
+            module = ROOT / f"{statement.module.replace('.', '/')}.py"
+            helpers += _helpers(ast.parse(module.read_text(encoding="utf-8")))
+        elif not _is_ours(statement):
+            helpers.append(ast.unparse(statement))
+    return helpers
 
 
 def _is_ours(statement: ast.stmt) -> bool:

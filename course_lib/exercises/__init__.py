@@ -30,7 +30,7 @@ def get(exercise_id: str) -> Exercise:
 
     Raises CourseError if there is none of that name.
     """
-    for exercise in lesson(exercise_id.partition(".")[0]):
+    for exercise in lesson(exercise_id.partition(".")[0]) if isinstance(exercise_id, str) else ():
         if exercise.id == exercise_id:
             return exercise
     raise CourseError(f"There is no exercise {exercise_id!r}; the names are {', '.join(ex.id for ex in all())}.")

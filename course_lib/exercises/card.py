@@ -16,6 +16,7 @@ __all__ = ["colour", "render", "to_html"]
 WIDTH = 79
 AXES = {-4: "sequences", -3: "heads", -2: "queries"}  # of a mask, from its end
 LARGEST = 8  # rows and columns of a tensor that are shown
+MOST_INPUTS = 3  # drawn beside an answer; one of more is no longer traced by eye
 PASSED, FAILED, OPEN = "✓", "✗", "○"
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -27,6 +28,8 @@ def render(verdict: Verdict) -> str:
     lines = [f"{sign} {verdict.exercise} · {points}"]
     if verdict.reason:
         lines += ["", *_wrap(verdict.reason)]
+    if verdict.misconception is not None:  # the cure comes first: what is below may need scrolling
+        lines += [*_wrap(f"It looks like: {verdict.misconception}."), *_wrap(verdict.hint), ""]
     width = max((len(result.name) for result in verdict.groups), default=0)
     for result in verdict.groups:
         mark = FAILED if result.failure else PASSED if result.counted else OPEN
@@ -36,8 +39,6 @@ def render(verdict: Verdict) -> str:
         lines.append(f"  ({OPEN} right, and counted once the first line is right)")
     if first is not None:
         lines += ["", *_failure(first)]
-    if verdict.misconception is not None:
-        lines += ["", *_wrap(f"It looks like: {verdict.misconception}."), *_wrap(verdict.hint)]
     return "\n".join(lines)
 
 
@@ -64,23 +65,32 @@ def to_html(card: str) -> str:
 
 
 def _failure(failure: Failure) -> list[str]:
-    sentence = (failure.sentence[:1].upper() + failure.sentence[1:]).rstrip()
+    first, _, rest = (failure.sentence[:1].upper() + failure.sentence[1:]).rstrip().partition("\n")
     lines = [
         *(_wrap(f"In {failure.shown}:") if failure.shown else []),
-        *_wrap(sentence if sentence.endswith((".", "!", "?")) else sentence + "."),
+        *_wrap(first if first.endswith((".", "!", "?")) else first + "."),
+        *(_wrap(rest) if rest else []),
     ]
     expected, got = failure.expected, failure.got
     if expected is None or got is None or expected.shape != got.shape or not _is_drawable(expected):
         return lines
     index, rows = _choose_matrix(expected, [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)])
-    left, right = ["expected", *_picture(expected[index])], ["yours", *_picture(got[index])]
-    column = max(map(len, left)) + 4
-    if column + max(map(len, right)) > WIDTH - 2:
-        side = [*left, "", *right]
-    else:
-        side = [f"{a:<{column}}{b}" for a, b in zip_longest(left, right, fillvalue="")]
     legend = [f"  (■ True = may attend, · False; rows are {rows})"] if expected.dtype == torch.bool else []
-    return [*lines, "", *(f"  {line}".rstrip() for line in side), *legend]
+    inputs = [(name, value.expand(expected.shape)[index]) for name, value in failure.inputs if _is_drawable(value)]
+    outputs = [("expected", expected[index]), ("yours", got[index])]
+    if 0 < len(inputs) <= MOST_INPUTS:
+        return [*lines, "", *_beside(inputs), "", *_beside(outputs), *legend]
+    return [*lines, "", *_beside(outputs), *legend]
+
+
+def _beside(pictures: list[tuple[str, Tensor]]) -> list[str]:
+    """Draw matrices beside one another under their names; below one another where they are too wide."""
+    blocks = [[name, *_picture(value)] for name, value in pictures]
+    widths = [max(map(len, block)) + 4 for block in blocks]
+    if sum(widths) - 4 > WIDTH - 2:
+        return [f"  {line}".rstrip() for block in blocks for line in [*block, ""]][:-1]
+    rows = (zip(row, widths, strict=True) for row in zip_longest(*blocks, fillvalue=""))
+    return ["  " + "".join(f"{text:<{width}}" for text, width in row).rstrip() for row in rows]
 
 
 def _is_drawable(tensor: Tensor) -> bool:

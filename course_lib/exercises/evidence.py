@@ -72,7 +72,7 @@ def _facts(seen: Observation, tensors: dict[str, torch.Tensor]) -> dict[str, Any
     elif seen.kind == "dict":
         facts["value"] = {key: _facts(item, tensors) for key, item in seen.value.items()}
     elif seen.kind == "error":
-        facts["text"] = seen.text
+        facts |= {"text": seen.text, "where": seen.where}
     return facts | ({"inputs_changed": True} if seen.inputs_changed else {})
 
 
@@ -80,7 +80,7 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
     if not isinstance(facts, dict) or depth > MAX_DEPTH:
         raise EvidenceError("an observation is malformed")
     kind = _text(facts, "kind")
-    device = text = ""
+    device = text = where = ""
     if kind == "tensor":
         device, value = _text(facts, "device"), _tensor(facts, tensors)
     elif kind == "list":
@@ -89,11 +89,14 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
         value = {key: _observation(item, tensors, depth + 1) for key, item in _items(facts, dict).items()}
     elif kind in PLAIN:
         value = _plain(kind, facts)
-    elif kind in ("none", "error", "other"):
-        value, text = None, _text(facts, "text") if kind == "error" else ""
+    elif kind == "error":
+        value, text, where = None, _text(facts, "text"), _text(facts, "where")
+    elif kind in ("none", "other"):
+        value = None
     else:
         raise EvidenceError("an observation is of an unknown kind")
-    return Observation(kind, _text(facts, "type"), value, device, text, facts.get("inputs_changed") is True)
+    changed = facts.get("inputs_changed") is True
+    return Observation(kind, _text(facts, "type"), value, device, text, changed, where)
 
 
 def _plain(kind: str, facts: dict[str, Any]) -> bool | int | float | str:

@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from course_lib.exercises.judging import Equality, Failure, Judge, Misconception
+from course_lib.exercises.judging import EXACT, Equality, Failure, Judge, Misconception, Pattern
 from course_lib.exercises.running import Case, Observation, RunSide, draw, run
 
-__all__ = ["Exercise", "GroupResult", "Verdict", "forget_runs"]
+__all__ = ["Exercise", "GroupResult", "Verdict", "forget_runs", "run_mistake"]
 
-ALIKE = 0.5  # a mistake is named when at least half of what fails, here or there, fails in the same way
 CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
 
 
@@ -67,7 +66,8 @@ class Exercise:
     reference: the implementation in course_lib that the work is checked against.
     groups: points of each case group, in the order a learner should mend them; while the first, which is the idea
     of the exercise, fails, the others are shown and not counted.
-    misconceptions: name -> (wrong implementation, hint). alternatives: right implementations, written differently.
+    misconceptions: name -> (wrong implementation, hint). variants: name -> further ways to make the same mistake.
+    alternatives: right implementations, written differently.
     hints: from a nudge to nearly the answer. forbidden: name that must not be used -> the sentence that says so.
     """
 
@@ -81,6 +81,7 @@ class Exercise:
     difficulty: int = 1
     minutes: int = 5
     forbidden: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -96,6 +97,14 @@ class Exercise:
     def points(self) -> float:
         """Points of all case groups together."""
         return sum(self.groups.values())
+
+    def mistakes(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Give every wrong implementation of the bank with the name of its misconception."""
+        return [
+            (name, wrong)
+            for name, misconception in self.misconceptions.items()
+            for wrong in (misconception.wrong, *self.variants.get(name, ()))
+        ]
 
     def grade(self, student: Any, seed: int = 0) -> Verdict:
         """Run the learner's function or class on the cases of `seed` and judge what came back."""
@@ -132,21 +141,21 @@ class Exercise:
             results.append(GroupResult(group, earned, points, failure, counted))
         if all(result.failure is None for result in results):
             return Verdict(self.id, "passed", self.points, self.points, tuple(results))
-        name = self._diagnose(seen, cases, expected, seed)
+        name = self._diagnose(self.judge.pattern(seen, cases, expected), seed)
         hint = self.misconceptions[name].hint if name else ""
         earned = sum(result.points for result in results)
         return Verdict(self.id, "failed", earned, self.points, tuple(results), name, hint)
 
-    def _diagnose(
-        self, seen: list[Observation], cases: list[Case], expected: list[Observation], seed: int
-    ) -> str | None:
-        """Name the misconception that behaves most like the work; None when none does."""
-        likeness = {
-            name: self.judge.alike(seen, _wrong_run(self, name, seed), cases, expected)
-            for name in self.misconceptions
-        }
-        best = max(likeness, key=likeness.__getitem__, default=None)
-        return best if best is not None and likeness[best] >= ALIKE else None
+    def _diagnose(self, mine: Pattern, seed: int) -> str | None:
+        """Name the misconception that behaves like the work; None when none surely does."""
+        best, most = None, 0.0
+        for name, wrong in self.mistakes():
+            likeness = self.judge.alike(mine, _wrong_pattern(self, wrong, seed))
+            if likeness > most:
+                best, most = name, likeness
+            if likeness == EXACT:
+                break
+        return best
 
 
 # The judge's own runs depend on nothing but the seed, and a class is graded with one seed.
@@ -178,11 +187,19 @@ def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
 
 
 @lru_cache(maxsize=1024)
-def _wrong_run(exercise: Exercise, name: str, seed: int) -> list[Observation]:
-    return _run_own(exercise, exercise.misconceptions[name].wrong, seed)
+def run_mistake(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> list[Observation]:
+    """Run one of the bank's wrong implementations on the cases of `seed`; what came back is remembered."""
+    return _run_own(exercise, wrong, seed)
+
+
+@lru_cache(maxsize=1024)
+def _wrong_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> Pattern:
+    return exercise.judge.pattern(
+        run_mistake(exercise, wrong, seed), _cases(exercise, seed), _reference_run(exercise, seed)
+    )
 
 
 def forget_runs() -> None:
     """Forget the judge's own runs, to measure what they cost."""
-    for remembered in (_cases, _reference_run, _wrong_run):
+    for remembered in (_cases, _reference_run, run_mistake, _wrong_pattern):
         remembered.cache_clear()

@@ -1,7 +1,8 @@
 """The bank side of an exercise: decide what observations are worth, and name the cause of a mistake.
 
 A judge never calls a learner's code. It looks at plain observations, group by group, and to name a mistake it runs
-the bank's own wrong implementations on the same cases and asks which one behaves alike.
+the bank's own wrong implementations on the same cases and asks which one behaves alike. A wrong name is worse than
+none, so it is given on strong evidence alone.
 """
 
 import re
@@ -14,10 +15,24 @@ from torch import Tensor
 
 from course_lib.exercises.running import Case, Observation
 
-__all__ = ["Equality", "Failure", "Finding", "Judge", "Misconception", "Predicates", "compare"]
+__all__ = [
+    "EXACT",
+    "Equality",
+    "Failure",
+    "Finding",
+    "Judge",
+    "Misconception",
+    "Pattern",
+    "Predicates",
+    "Wrong",
+    "compare",
+]
 
 CHANGED = "the call changed its arguments in place; work on copies"
-NUMBERS = re.compile(r"\d+")
+# What differs between two errors of one cause: sizes (not which axis), and the names the learner chose.
+SIZES = re.compile(r"(?<!dimension )(?<!dim )\b\d+")
+NAMES = re.compile(r"^[\w.<>]+(?=\(\))|(?<=argument: )'\w+'")
+EXACT, PARTLY, ERRORS = 1.0, 0.5, 0.1  # how sure a likeness is, the less sure ones at least this
 
 
 class Misconception(NamedTuple):
@@ -29,12 +44,24 @@ class Misconception(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a case fails: one sentence, the call it happened in and, where a picture helps, both values."""
+    """Why a case fails: one sentence, the call it happened in and, where pictures help, both values and the inputs."""
 
     sentence: str
     shown: str = ""
     expected: Tensor | None = None
     got: Tensor | None = None
+    inputs: tuple[tuple[str, Tensor], ...] = ()
+
+
+class Wrong(NamedTuple):
+    """A wrong answer: its case group, what came and what was expected; both None where there is no single answer."""
+
+    group: str
+    got: Observation | None = None
+    want: Observation | None = None
+
+
+Pattern = Mapping[str, Wrong]  # by the number of the case, or the name of the predicate
 
 
 class Finding(NamedTuple):
@@ -53,9 +80,9 @@ class Judge(Protocol):
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> list[Finding]: ...
 
-    def alike(
-        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
-    ) -> float: ...
+    def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern: ...
+
+    def alike(self, mine: Pattern, theirs: Pattern) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -65,40 +92,63 @@ class Equality:
     rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers.
     untouched: the group that loses its points when a call changes its arguments; None means the case's own group.
     explain: says more about a case than "expected True, got False", for answers that hold no picture.
+    inputs: names the arguments of a case that are drawn beside the answer.
     """
 
     rtol: float = 1e-5
     atol: float = 1e-6
     untouched: str | None = None
     explain: Callable[[Case], str] | None = None
+    inputs: Callable[[Case], Mapping[str, Tensor]] | None = None
 
     def findings(
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> list[Finding]:
         """Give one finding a case, and one on changed arguments where they are a group of their own."""
         failures = self._failures(seen, cases, expected)
-        found = []
+        found: list[Finding] = []
         for number, (got, want, case) in enumerate(zip(seen, expected, cases, strict=True)):
             failure = failures.get(str(number))
-            if failure and self.explain and got.kind == want.kind:
-                failure = replace(failure, sentence=f"{failure.sentence}; {self.explain(case)}")
+            if failure and not any(earlier.failure and earlier.group == case.group for earlier in found):
+                failure = self._shown_in_full(failure, case, got, want)
             found.append(Finding(case.group, str(number), failure))
         return found if self.untouched is None else [*found, Finding(self.untouched, "", failures.get(""))]
 
-    def alike(
-        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
-    ) -> float:
-        """Say how much `seen` fails like `other`: of the cases where either fails, the share where both give the same.
+    def _shown_in_full(self, failure: Failure, case: Case, got: Observation, want: Observation) -> Failure:
+        """Add the explanation and the inputs: work that only the failure on the card is worth."""
+        if self.explain and got.kind in (want.kind, "tensor"):
+            failure = replace(failure, sentence=f"{failure.sentence}; {self.explain(case)}")
+        return replace(failure, inputs=tuple(self.inputs(case).items())) if self.inputs else failure
 
-        1 means that they fail in the same cases, each time with the same answer.
+    def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern:
+        """Give the wrong answers by the number of their case; under "" stands that arguments were changed."""
+        return {
+            key: Wrong(cases[int(key)].group, seen[int(key)], expected[int(key)]) if key else Wrong(self.untouched)
+            for key in self._failures(seen, cases, expected)
+        }
+
+    def alike(self, mine: Pattern, theirs: Pattern) -> float:
+        """Say how sure it is that `mine` is the mistake that gives `theirs`: 1 when all wrong answers are the same.
+
+        Less sure, and above 0: it explains every wrong tensor of the first group that fails, and nothing speaks
+        against it; or both raise the same errors. Yes or no is one bit a case: nothing but the whole pattern will do.
         """
-        mine, theirs = self._failures(seen, cases, expected), self._failures(other, cases, expected)
-        both = [
-            key
-            for key in mine
-            if key in theirs and (not key or self._same(seen[int(key)], other[int(key)], expected[int(key)]))
-        ]
-        return len(both) / len(mine | theirs) if mine or theirs else 0.0
+        both = {key for key in mine if key in theirs and self._same(mine[key], theirs[key])}
+        if not both:
+            return 0.0
+        if len(both) == len(mine) == len(theirs):
+            return EXACT
+        share = len(both) / len(mine)
+        tensors = [key for key in both if mine[key].got is not None and mine[key].got.kind == "tensor"]
+        first = {key for key, wrong in mine.items() if wrong.group == next(iter(mine.values())).group}
+        if first <= both == set(theirs) and len(tensors) > 1 and _is_rich(mine[tensors[0]]):
+            return PARTLY + 0.4 * share
+        raised = {key for pattern in (mine, theirs) for key, wrong in pattern.items() if _is_error(wrong)}
+        agreed = len(raised & both)
+        enough = agreed >= 0.75 * len(raised) and 2 * agreed >= max(len(mine), len(theirs))
+        if raised and enough and ("" in mine) == ("" in theirs):
+            return ERRORS + 0.3 * share
+        return 0.0
 
     def _failures(
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
@@ -114,12 +164,17 @@ class Equality:
                 failures[str(number)] = replace(failure, shown=case.shown)
         return failures
 
-    def _same(self, got: Observation, other: Observation, want: Observation) -> bool:
+    def _same(self, mine: Wrong, theirs: Wrong) -> bool:
         """Say whether two wrong answers are the same mistake.
 
         Errors need the same words as well; of two wrong dtypes, one is as good as the other.
         """
-        if got.kind == "error" and NUMBERS.sub("", got.text) != NUMBERS.sub("", other.text):
+        got, other, want = mine.got, theirs.got, mine.want
+        if got is None or other is None:
+            return got is other
+        if got.kind != "tensor" and got == other:
+            return True
+        if got.kind == "error" and _words(got) != _words(other):
             return False
         if got.kind == other.kind == want.kind == "tensor" and want.value.dtype not in (
             got.value.dtype,
@@ -153,15 +208,13 @@ class Predicates:
             for name, (group, _) in self.predicates.items()
         ]
 
-    def alike(
-        self, seen: list[Observation], other: list[Observation], cases: list[Case], expected: list[Observation]
-    ) -> float:
-        """Say how much both break the same predicates: of those that either breaks, the share that both break."""
-        mine, theirs = self._broken(seen, cases, expected), self._broken(other, cases, expected)
-        return len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
+    def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern:
+        """Give the broken predicates by name."""
+        return {f.key: Wrong(f.group) for f in self.findings(seen, cases, expected) if f.failure}
 
-    def _broken(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> set[str]:
-        return {finding.key for finding in self.findings(seen, cases, expected) if finding.failure}
+    def alike(self, mine: Pattern, theirs: Pattern) -> float:
+        """Say whether both break the same predicates: 1 or 0."""
+        return float(bool(mine) and set(mine) == set(theirs))
 
 
 def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Failure | None:
@@ -175,7 +228,7 @@ def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Fa
     if want.kind == "bool" and got.kind == "tensor" and got.value.dtype == torch.bool and got.value.numel() == 1:
         got = Observation("bool", "bool", bool(got.value))  # a bool in a tensor is a fair answer
     if got.kind != want.kind:
-        return Failure(f"expected {_an(_kind(want))}, got {_an(_kind(got))}")
+        return Failure(f"expected {_an(_kind(want))}, got {_an(_kind(got))}{_advice(got, want)}")
     if want.kind == "tensor":
         return _compare_tensors(got, want, rtol, atol)
     if want.kind == "list":
@@ -206,7 +259,7 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
         return Failure(f"expected dtype {right.dtype}, got {mine.dtype}", "", right, mine)
     if got.device != want.device:
         return Failure(f"expected a tensor on the device {want.device!r}, got one on {got.device!r}")
-    if mine.is_meta:
+    if mine.is_meta or torch.equal(mine, right):
         return None
     different = ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
     if not different.any():
@@ -221,11 +274,43 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
     )  # fmt: skip
 
 
+def _advice(got: Observation, want: Observation) -> str:
+    """Say how an answer of the wrong kind usually came about, and what to do."""
+    if got.kind == "none":
+        return ": did you forget `return`?"
+    if got.type in ("function", "method", "builtin_function_or_method"):
+        return ": did you forget the brackets behind its name?"
+    if want.kind == "tensor" and got.type == "ndarray":
+        return "; torch.from_numpy(...) makes a tensor of it"
+    if want.kind == "tensor" and got.kind == "list":
+        has_tensors = any(item.kind == "tensor" for item in got.value)
+        return f"; torch.{'stack' if has_tensors else 'tensor'}(...) makes a tensor of it"
+    if want.kind == "bool" and got.kind == "tensor" and got.value.numel() > 1:
+        return "; .any() or .all() makes one answer of many"
+    return ""
+
+
+def _is_rich(wrong: Wrong) -> bool:
+    return wrong.want is not None and wrong.want.kind in ("tensor", "list", "dict")
+
+
+def _is_error(wrong: Wrong) -> bool:
+    return wrong.got is not None and wrong.got.kind == "error"
+
+
+def _words(error: Observation) -> str:
+    """An exception's message without the sizes and names that differ from one notebook to the next."""
+    return SIZES.sub("", NAMES.sub("", error.text))
+
+
 def _raised(got: Observation) -> str:
-    return f"your code raised {got.type}: {got.text}" if got.text else f"your code raised {got.type}"
+    said = f"your code raised {got.type}: {got.text}" if got.text else f"your code raised {got.type}"
+    return f"{said.rstrip().rstrip('.')}\nIn {got.where}" if got.where else said
 
 
 def _kind(seen: Observation) -> str:
+    if seen.type == "ndarray":
+        return "NumPy array"
     return {"none": "None", "other": seen.type, "list": seen.type}.get(seen.kind, seen.kind)
 
 

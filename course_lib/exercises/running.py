@@ -4,8 +4,12 @@ Nothing here knows a right answer. When a class is graded this module runs insid
 code; the judge runs outside and reads only the observations.
 """
 
+import linecache
+import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,10 @@ MAX_ITEMS = 64
 MAX_TEXT = 10_000
 MAX_DEPTH = 3
 MAX_BITS = 4096
+MAX_LINE = 200  # of a learner's source, quoted where it raised
+
+# Code that no learner wrote: this course, the standard library, torch and whatever else is installed.
+INSTALLED = tuple({str(Path(__file__).parents[1]), *(sysconfig.get_path(n) for n in ("stdlib", "purelib", "platlib"))})
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ class Observation:
     kind: tensor, bool, int, float, str, none, list, dict, error (the call raised) or other (none of these).
     type: name of the type that came back, or of the exception.
     value: a tensor on the CPU (on `meta` if it was there), a plain value, or a tuple or dict of observations.
-    device: where a tensor was; text: an exception's message; inputs_changed: the call wrote into its arguments.
+    device: where a tensor was; text: an exception's message; where: the line of the learner's own code that raised it.
+    inputs_changed: the call wrote into its arguments.
     """
 
     kind: str
@@ -56,6 +65,7 @@ class Observation:
     device: str = ""
     text: str = ""
     inputs_changed: bool = False
+    where: str = ""
 
 
 def call_function(student: Callable[..., Any], case: Case) -> Any:
@@ -113,9 +123,24 @@ def _run_case(side: RunSide, student: Any, case: Case) -> Observation:
     try:
         seen = observe(side.call(student, case))
     except (Exception, SystemExit) as error:
-        seen = Observation("error", type(error).__name__, text=_clip(error))
+        seen = Observation("error", type(error).__name__, text=_clip(error), where=_where(error.__traceback__, student))
     changed = any(not _identical(old, new) for old, new in zip(before, inputs, strict=True))
-    return Observation(seen.kind, seen.type, seen.value, seen.device, seen.text, changed)
+    return replace(seen, inputs_changed=changed)
+
+
+def _where(trace: TracebackType | None, student: Any) -> str:
+    """Say which line of the learner's own code an exception came from; "" if it never got there."""
+    own_file = getattr(getattr(student, "__code__", None), "co_filename", None)
+    found = ""
+    while trace is not None:
+        code, line = trace.tb_frame.f_code, trace.tb_lineno
+        if code.co_filename == own_file or not code.co_filename.startswith((*INSTALLED, "<frozen")):
+            name = code.co_name if code.co_name.isidentifier() else "your function"
+            found = f"line {max(line - code.co_firstlineno, 0) + 1} of {name}"
+            source = linecache.getline(code.co_filename, line).strip()
+            found += f": {source[:MAX_LINE]}" if source else ""
+        trace = trace.tb_next
+    return found
 
 
 def observe(value: Any, depth: int = 0) -> Observation:

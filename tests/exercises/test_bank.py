@@ -13,8 +13,8 @@ import torch
 from course_lib import exercises
 from course_lib.errors import CourseError
 from course_lib.exercises.evidence import pack, unpack
-from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality
+from course_lib.exercises.exercise import Exercise, run_mistake
+from course_lib.exercises.judging import EXACT, Equality
 from course_lib.exercises.running import Observation, draw, run
 
 SEEDS = range(20)
@@ -64,33 +64,34 @@ def test_right_answers_earn_everything(exercise: Exercise, seed: int):
 @every_exercise
 @every_seed
 def test_every_known_mistake_is_rejected_and_named(exercise: Exercise, seed: int):
-    for name, (wrong, hint) in exercise.misconceptions.items():
-        verdict = exercise.grade(wrong, seed)
+    for name, wrong in exercise.mistakes():
+        verdict = exercise.decide(run_mistake(exercise, wrong, seed), seed)
         assert verdict.status == "failed", f"{name}: {verdict.message}"
         assert verdict.points < exercise.points
         assert verdict.misconception == name
-        assert verdict.hint == hint
+        assert verdict.hint == exercise.misconceptions[name].hint
         card = verdict.message
         assert max(map(len, card.split("\n"))) <= 79, card
         words = " ".join(card.split())
-        assert f"It looks like: {name}. {' '.join(hint.split())}" in words
+        assert f"points It looks like: {name}. {' '.join(verdict.hint.split())}" in words
 
 
 @every_exercise
-@pytest.mark.parametrize("seed", SEEDS[:3])
+@every_seed
 def test_any_two_mistakes_can_be_told_apart(exercise: Exercise, seed: int):
-    cases = draw(exercise.side, seed)
-    expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
-    seen = {
-        name: run(exercise.side, misconception.wrong, draw(exercise.side, seed), seed)
+    cases, expected = draw(exercise.side, seed), run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
+    patterns = {
+        name: exercise.judge.pattern(run_mistake(exercise, misconception.wrong, seed), cases, expected)
         for name, misconception in exercise.misconceptions.items()
     }
-    same = [
-        pair
-        for pair in combinations(seen, 2)
-        if exercise.judge.alike(seen[pair[0]], seen[pair[1]], cases, expected) == 1
-    ]
+    same = [pair for pair in combinations(patterns, 2) if exercise.judge.alike(*map(patterns.get, pair)) == EXACT]
     assert same == []
+
+
+@every_exercise
+def test_grading_a_mistake_is_judging_its_run(exercise: Exercise):
+    for _, wrong in exercise.mistakes():
+        assert exercise.grade(wrong, 3).message == exercise.decide(run_mistake(exercise, wrong, 3), 3).message
 
 
 @every_exercise
@@ -115,6 +116,7 @@ def test_the_bank_is_large_enough(exercise: Exercise):
     assert len(exercise.misconceptions) >= 6
     assert len(exercise.alternatives) >= 4
     assert len(exercise.hints) == 3
+    assert set(exercise.variants) <= set(exercise.misconceptions)
     hints = [misconception.hint for misconception in exercise.misconceptions.values()]
     assert len(set(hints)) == len(hints)
     for text in (*hints, *exercise.hints, exercise.side.todo):

@@ -24,6 +24,9 @@ def test_a_failed_card_shows_both_masks_and_the_diagnosis():
     assert failed(failure, misconception="inverted", hint="Turn it round.") == "\n".join(
         [
             "✗ 00.toy · 0 of 2 points",
+            "It looks like: inverted.",
+            "Turn it round.",
+            "",
             "  ✗ values  0/2",
             "",
             "In f(3):",
@@ -34,9 +37,6 @@ def test_a_failed_card_shows_both_masks_and_the_diagnosis():
             "  ■ ■ ·       · · ■",
             "  ■ ■ ■       · · ·",
             "  (■ True = may attend, · False; rows are queries)",
-            "",
-            "It looks like: inverted.",
-            "Turn it round.",
         ]
     )
 
@@ -59,6 +59,29 @@ def test_the_matrix_that_differs_is_drawn(shape: tuple[int, ...], first: str, ro
     start = next(number for number, line in enumerate(lines) if line.startswith("  expected"))
     assert rows in lines[-1]
     assert len(lines) - start == height + 2
+
+
+def test_inputs_are_drawn_above_the_answer_as_they_broadcast():
+    a, b = torch.ones(1, 1, 2, 2).tril().bool(), torch.tensor([[True, False], [True, True]])[:, None, None]
+    failure = Failure("the first is [0][0][1][1]", "f(a, b)", a & b, a | b, (("a", a), ("b", b)))
+    assert failed(failure).split("\n")[-9:] == [
+        "",
+        "  a      b",
+        "  ■ ·    ■ ·",
+        "  ■ ■    ■ ·",
+        "",
+        "  expected    yours",
+        "  ■ ·         ■ ·",
+        "  ■ ·         ■ ■",
+        "  (■ True = may attend, · False; rows are queries, sequence 0)",
+    ]
+
+
+def test_the_line_that_raised_stands_alone():
+    sentence = "your code raised ValueError: no\nIn line 3 of f: x = x & y"
+    assert failed(Failure(sentence, "f(x)")).endswith(
+        "In f(x):\nYour code raised ValueError: no.\nIn line 3 of f: x = x & y"
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_what_is_packed_comes_back(value: Any):
 
 
 def test_errors_and_changed_inputs_come_back():
-    seen = [Observation("error", "ValueError", text="no"), Observation("none", "NoneType", inputs_changed=True)]
+    raised = Observation("error", "ValueError", text="no", where="line 3 of f: x = x & y")
+    seen = [raised, Observation("none", "NoneType", inputs_changed=True)]
     assert unpack(pack(seen)) == seen
 
 
@@ -105,7 +106,10 @@ MALFORMED = {
     "a huge shape": _evidence([{**META, "shape": [10**6] * 16}]),
     "too many axes": _evidence([{**META, "shape": [1] * 17}]),
     "an unknown dtype": _evidence([{**META, "shape": [1], "dtype": "torch.load"}]),
-    "an error without text": _evidence([{"kind": "error", "type": "ValueError"}]),
+    "an error without text": _evidence([{"kind": "error", "type": "ValueError", "where": ""}]),
+    "an error from nowhere": _evidence([{"kind": "error", "type": "ValueError", "text": ""}]),
+    "an error from a number": _evidence([{"kind": "error", "type": "ValueError", "text": "", "where": 3}]),
+    "an error from very far": _evidence([{"kind": "error", "type": "E", "text": "", "where": "x" * (MAX_TEXT + 1)}]),
 }
 
 

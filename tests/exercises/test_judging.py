@@ -1,11 +1,13 @@
 """Judging: types before values, words for every difference, and no trust in what came back."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from course_lib.exercises.judging import Equality, compare
+from course_lib.exercises.judging import EXACT, Equality, compare
 from course_lib.exercises.running import Case, Observation, observe
 
 
@@ -43,12 +45,17 @@ def test_equal_answers(got: object, want: object):
 @pytest.mark.parametrize(
     ("got", "want", "sentence"),
     [
-        (None, torch.ones(2), "expected a tensor, got None"),
-        ((torch.ones(2),), torch.ones(2), "expected a tensor, got a tuple"),
+        (None, torch.ones(2), "expected a tensor, got None: did you forget `return`?"),
+        ((torch.ones(2),), torch.ones(2), "expected a tensor, got a tuple; torch.stack(...) makes a tensor of it"),
         (torch.ones(2).as_subclass(Friendly), torch.ones(2), "expected a tensor, got a Friendly"),
         (1, True, "expected a bool, got an int"),
         (torch.tensor(1), True, "expected a bool, got a tensor"),
-        (torch.tensor([True, True]), True, "expected a bool, got a tensor"),
+        (torch.tensor([True, True]), True, "expected a bool, got a tensor; .any() or .all() makes one answer of many"),
+        (None, True, "expected a bool, got None: did you forget `return`?"),
+        ([1, 2], torch.ones(2), "expected a tensor, got a list; torch.tensor(...) makes a tensor of it"),
+        (np.ones(2), torch.ones(2), "expected a tensor, got a NumPy array; torch.from_numpy(...) makes a tensor of it"),
+        (torch.ones(2).abs, torch.ones(2), "expected a tensor, got a builtin_function_or_method: did you forget the "
+         "brackets behind its name?"),
         (False, True, "expected True, got False"),
         (1, 1.0, "expected a float, got an int"),
         (0.5, 0.25, "expected 0.25, got 0.5"),
@@ -83,32 +90,79 @@ CASES = [Case("a", "f(0)"), Case("a", "f(1)"), Case("b", "f(2)"), Case("b", "f(3
 RIGHT = _ints(0, 0, 0, 0)
 
 
+def alike(seen: list, other: list, cases: list[Case] = CASES, right: list = RIGHT, **options) -> float:
+    judge = Equality(**options)
+    return judge.alike(judge.pattern(seen, cases, right), judge.pattern(other, cases, right))
+
+
 @pytest.mark.parametrize(
     ("seen", "other", "likeness"),
     [
-        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 4), 1),
-        (_ints(1, 2, 0, 0), _ints(1, 2, 0, 0), 1),
-        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 5), 0.75),
-        (_ints(1, 0, 0, 0), _ints(1, 2, 0, 0), 0.5),
+        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 4), EXACT),
+        (_ints(1, 2, 0, 0), _ints(1, 2, 0, 0), EXACT),
+        (_ints(1, 2, 3, 4), _ints(1, 2, 3, 5), 0),
+        (_ints(1, 2, 3, 0), _ints(1, 2, 3, 4), 0),
         (_ints(1, 0, 0, 0), _ints(0, 1, 0, 0), 0),
+        (_ints(0, 0, 0, 0), _ints(0, 0, 0, 0), 0),
     ],
 )
-def test_likeness_is_the_share_of_equal_failures(seen: list, other: list, likeness: float):
-    assert Equality().alike(seen, other, CASES, RIGHT) == likeness
-    assert Equality().alike(other, seen, CASES, RIGHT) == likeness
+def test_plain_answers_are_alike_when_every_one_is(seen: list, other: list, likeness: float):
+    assert alike(seen, other) == alike(other, seen) == likeness
+
+
+def _tensors(*values: int) -> list[Observation]:
+    return [observe(torch.full((3, 3), value)) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("seen", "other", "sure"),
+    [
+        ((1, 2, 3, 4), (1, 2, 3, 4), True),
+        ((1, 2, 0, 3), (1, 2, 0, 0), True),  # the first group is explained, the second holds another mistake
+        ((1, 2, 0, 0), (1, 2, 0, 3), False),  # something speaks against it
+        ((1, 2, 3, 4), (0, 0, 3, 4), False),
+        ((1, 2, 3, 4), (1, 5, 3, 4), False),
+        ((0, 2, 3, 0), (0, 2, 0, 0), False),  # one tensor is not enough
+    ],
+)
+def test_tensors_are_alike_when_the_first_group_is_explained(seen: tuple, other: tuple, sure: bool):
+    assert (alike(_tensors(*seen), _tensors(*other), right=_tensors(0, 0, 0, 0)) > 0) is sure
+
+
+def _errors(*texts: str) -> list[Observation]:
+    return [Observation("error", "RuntimeError", text=text) if text else observe(0) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("seen", "other", "sure"),
+    [
+        (("size 3", "size 3", "size 4", ""), ("size 5", "size 7", "size 3", ""), True),
+        (("size 3", "size 3", "size 4", "size 4"), ("size 5", "size 7", "size 3", ""), True),
+        (("size 3", "size 3", "", ""), ("size 5", "size 7", "size 3", ""), False),
+        (("size 3 at dimension 0",), ("size 5 at dimension 0",), True),
+        (("size 3 at dimension 0",), ("size 3 at dimension 1",), False),
+        (("size 3",), ("shape 3",), False),
+        (("f() takes 1 argument but 2 were given",), ("<lambda>() takes 1 argument but 3 were given",), True),
+        (("f() missing 1 argument: 'b'",), ("g() missing 1 argument: 'y'",), True),
+        (("f() missing 1 argument: 'b'",), ("g() got an unexpected argument: 'y'",), False),
+    ],
+)  # fmt: skip
+def test_errors_are_alike_in_their_words_whatever_their_sizes_and_names(seen: tuple, other: tuple, sure: bool):
+    assert (alike(_errors(*seen), _errors(*other), CASES[: len(seen)], RIGHT[: len(seen)]) > 0) is sure
+
+
+def test_an_error_that_also_writes_into_its_arguments_is_another_mistake():
+    clean = _errors("no", "no", "no", "no")
+    writing = [replace(clean[0], inputs_changed=True), *clean[1:]]
+    assert alike(clean, clean, untouched="kept") == EXACT
+    assert alike(clean, writing, untouched="kept") == 0
 
 
 def test_two_wrong_dtypes_are_the_same_mistake():
     right = [observe(torch.ones(2).bool())]
     seen, other = [observe(torch.ones(2))], [observe(torch.ones(2, dtype=torch.int64))]
-    assert Equality().alike(seen, other, CASES[:1], right) == 1
-    assert Equality().alike(seen, [observe(torch.zeros(2))], CASES[:1], right) == 0
-
-
-def test_errors_are_alike_in_their_words_whatever_their_numbers():
-    errors = [Observation("error", "RuntimeError", text=text) for text in ("size 3", "size 5", "shape 3")]
-    alike = [Equality().alike([errors[0]], [other], CASES[:1], RIGHT[:1]) for other in errors]
-    assert alike == [1, 1, 0]
+    assert alike(seen, other, CASES[:1], right) == EXACT
+    assert alike(seen, [observe(torch.zeros(2))], CASES[:1], right) == 0
 
 
 def test_changed_arguments_cost_their_own_group():
@@ -121,5 +175,8 @@ def test_changed_arguments_cost_their_own_group():
 
 def test_explanations_follow_the_sentence():
     judge = Equality(explain=lambda case: f"look at {case.shown}")
+    assert [f.failure.sentence for f in judge.findings(_ints(7, 7, 0, 0), CASES, RIGHT) if f.failure] == [
+        "expected 0, got 7; look at f(0)", "expected 0, got 7",
+    ]  # fmt: skip
     (finding,) = [f for f in judge.findings(_ints(0, 0, 7, 0), CASES, RIGHT) if f.failure]
     assert finding.failure.sentence == "expected 0, got 7; look at f(2)"

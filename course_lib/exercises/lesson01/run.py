@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["RUN_SIDES"]
 
 PRIMES = (3, 5, 7, 11, 13)
 DEVICE = "on the device of lengths"
+META = "meta is a device without data that stands in for a GPU"
 
 
 def _pick(generator: torch.Generator, choices: tuple[int, ...], count: int) -> list[int]:
@@ -35,7 +37,12 @@ def _causal_cases(generator: torch.Generator) -> list[Case]:
     return [
         *shapes,
         Case("a single token", "create_causal_mask(1)", (1,)),
-        Case("on the device asked for", f'create_causal_mask({n}, device="meta")', (n,), {"device": "meta"}),
+        Case(
+            "on the device asked for",
+            f'create_causal_mask({n}, device="meta"), where {META}',
+            (n,),
+            {"device": "meta"},
+        ),
     ]
 
 
@@ -52,7 +59,10 @@ def _padding_case(group: str, lengths: list[int], max_len: int, dtype: torch.dty
     kind = "" if dtype == torch.int64 else f", dtype={dtype}"
     shown = f"create_padding_mask(torch.tensor({lengths}{kind}), {max_len})"
     if group == DEVICE:
-        shown = f"create_padding_mask(lengths, {max_len}), where new tensors are made on another device by default"
+        shown = (
+            f"create_padding_mask(lengths, {max_len}), where lengths is on the CPU and new tensors are made on meta by "
+            f"default ({META})"
+        )
     return Case(group, shown, (torch.tensor(lengths, dtype=dtype), max_len))
 
 
@@ -180,6 +190,7 @@ def _leak_case(
     sign: int = 0,
     opens: slice = slice(None),
     zeros: bool = False,
+    shared: bool = False,
     scale: float = 1.0,
 ) -> Case:
     """Draw a model and its input.
@@ -188,11 +199,14 @@ def _leak_case(
     kind, size, reads, writes: how they are: by which kind of feature, how strongly, and from which features of the
     token to which of the output. direction: a ReLU shows nothing below (1) or above (-1) the tokens of x.
     sign: a leak through it makes all outputs rise (1) or fall (-1).
-    opens: the sequences whose gate is open. zeros: x is all zeros. scale: of all outputs.
+    opens: the sequences whose gate is open. zeros: x is all zeros. shared: each output is made in the
+    same way. scale: of all outputs.
     """
     batch, n, d, d_out = sizes
     x = _normal(generator, batch, n, d) * (not zeros)
     bias, bend, shift = _normal(generator, n, d_out), _normal(generator, n, d), _normal(generator, n, d)
+    if shared:
+        bias, bend, shift = (value[:1].expand(n, -1) for value in (bias, bend, shift))
     if direction:  # all sequences share their later tokens, so that one threshold fits them all
         x[:, 1:] = x[0, 1:]
         bend, shift = torch.full((n, d), float(direction)), -direction * x[0] - 0.05
@@ -200,13 +214,14 @@ def _leak_case(
         x[:, 0, 0] = -x[:, 0, 0].abs() - 0.5
         x[opens, 0, 0] *= -1
     weights = _normal(generator, n, 3, d, n, d_out) / (n * d) ** 0.5
+    weights = weights[:1, :, :, :1].expand_as(weights) if shared else weights
     strong = weights.sign() * (weights.abs() + 0.5)  # a leak drawn from N(0, 1) might happen to be none
     strong = sign * strong.abs() if sign else strong
-    if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
-        weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
     pairs = [[(i, j) for i in range(n)] for j in range(n)]
     reads_past = torch.tensor([[j <= i and past(i, j) for i, j in row] for row in pairs])
     reads_ahead = torch.tensor([[j > i and leak(i, j) for i, j in row] for row in pairs])
+    if size < 1:  # keep the outputs away from zero, where a faint leak would be a large one
+        weights, bias = weights / 4, bias.sign() * (bias.abs() + 8)
     leaking = torch.zeros_like(weights)
     leaking[:, kind, reads, :, writes] = size * strong[:, kind, reads, :, writes]
     weights = weights * reads_past[:, None, None, :, None] + leaking * reads_ahead[:, None, None, :, None]
@@ -216,44 +231,92 @@ def _leak_case(
     return Case(group, f"leaks_future(fn, x) with x of shape {tuple(x.shape)}", (lambda x: _outputs(x, *numbers), x))
 
 
+LAST_PLACE, CANCELLING, CENTRED = range(3)
+STEP = 0.5
+
+
+def _step_case(generator: torch.Generator, group: str, kind: int, scale: float = 1.0) -> Case:
+    """Draw a causal model, and let its first two outputs make one step when a token from 2 on is another.
+
+    However far the token moves, the step is the same. LAST_PLACE: to the next number that float32 has.
+    CANCELLING: up in one place and down in another, so that it adds up to zero along every axis.
+    CENTRED: felt only where the features of a token move unevenly, as behind a layer norm.
+    """
+    case = _leak_case(generator, group, scale=scale)
+    base, x = case.args
+    x[:, 1:] = x[0, 1:]  # all sequences share the tokens that are compared with
+    x[:, 0, 0] = x[:, 0, 0].abs() + 0.5
+    x[::2, 0, 0] *= -1  # the first token says which sequence goes up and which down
+    return replace(case, args=(partial(_stepping, base, x[0].clone(), kind), x))
+
+
+def _stepping(base: Callable[[Tensor], Tensor], known: Tensor, kind: int, x: Tensor) -> Tensor:
+    """Give the outputs of `base`, one step aside where a token of x from 2 on is not as `known`.
+
+    Shapes: x (batch, m, d); known (n, d) with n >= m; returns (batch, m, d_out).
+    """
+    y = base(x)
+    moved = x - known[: x.shape[1]]
+    equal = moved.mean(-1, keepdim=True)
+    if kind == CENTRED:
+        moved = moved - equal
+    felt = (moved.abs() > 0.05 + 1e-3 * equal.abs())[:, 2:].flatten(1).any(1)
+    step = torch.full_like(y, STEP)
+    if kind == LAST_PLACE:
+        step = torch.nextafter(y.detach(), torch.tensor(torch.inf)) - y.detach()
+    if kind == CANCELLING:
+        y = (y * 256).round() / 256  # so that float32 has every sum exactly
+        ways = torch.tensor([1.0, -1.0])
+        step = torch.zeros_like(y)
+        step[:, :2, :2] = STEP * x[:, :1, :1].sign() * (ways[:, None] * ways)[: x.shape[1]]
+    step[:, 2:] = 0
+    return y + step * felt[:, None, None]
+
+
 def _leak_cases(generator: torch.Generator) -> list[Case]:
-    case = partial(_leak_case, generator)
-    idea, reach = "leaking models told from causal ones", "from every token to every earlier output"
-    faint, part = "faint leaks and one-sided ones", "in one sequence, in one feature"
+    ordinary, hidden = "ordinary leaks, and causal models", "faint, one-sided and hidden leaks"
+    case = partial(_leak_case, generator, ordinary)
+    ahead = partial(case, leak=lambda i, j: j >= 2)
+    one_sided = partial(_leak_case, generator, hidden, leak=lambda i, j: j >= 2, kind=BENT)
+    step = partial(_step_case, generator, hidden)
     batches = [
         [
-            case(idea),
-            case(idea, zeros=True),
-            case(idea, (3, 2, 5, 7)),
-            case(idea, past=lambda i, j: j == i),
-            case(idea, past=lambda i, j: j < i),
-            case(idea, past=lambda i, j: j <= i < 4 or j == 0),
-            case(idea, leak=lambda i, j: True),
-            case(idea, (3, 5, 2, 7), leak=lambda i, j: True),
+            case(),
+            case(zeros=True),
+            case(sizes=(3, 2, 5, 7)),
+            case(past=lambda i, j: False),
+            case(past=lambda i, j: j == i, shared=True),
+            case(past=lambda i, j: j < i),
+            case(past=lambda i, j: j <= i < 4 or j == 0),
+            case(leak=lambda i, j: True),
+            case(sizes=(3, 5, 2, 7), leak=lambda i, j: True),
         ],
         [
-            case(reach, (2, 1, 3, 5)),
-            case(reach, (3, 7, 2, 5)),
-            case(reach, leak=lambda i, j: j == i + 1, past=lambda i, j: False),
-            case(reach, leak=lambda i, j: j == i + 2),
-            *(case(reach, leak=lambda i, j, pair=pair: (i, j) == pair) for pair in ((0, 4), (0, 1), (1, 2), (3, 4))),
+            case(sizes=(2, 1, 3, 5)),
+            case(sizes=(3, 7, 2, 5)),
+            case(leak=lambda i, j: j == i + 1, past=lambda i, j: False),
+            case(leak=lambda i, j: j == i + 2),
+            *(case(leak=lambda i, j, pair=pair: (i, j) == pair) for pair in ((0, 4), (0, 1), (1, 2), (3, 4))),
         ],
         [
-            case(faint, leak=lambda i, j: j >= 2, size=2e-6),
-            case(faint, leak=lambda i, j: j >= 2, scale=1e-7),
+            ahead(kind=GATED, opens=slice(0, 1)),
+            ahead(kind=GATED, opens=slice(1, None)),
+            ahead(reads=slice(0, 1)),
+            ahead(reads=slice(-1, None)),
+            ahead(writes=slice(0, 1)),
+            ahead(writes=slice(-1, None)),
+            ahead(zeros=True),
+        ],
+        [
+            _leak_case(generator, hidden, leak=lambda i, j: j >= 2, size=2e-6),
+            step(LAST_PLACE),
+            step(LAST_PLACE, scale=1e-15),
+            step(CANCELLING),
+            step(CENTRED),
             *(
-                case(faint, leak=lambda i, j: j >= 2, kind=BENT, direction=way, zeros=zeros, sign=sign)
+                one_sided(direction=way, zeros=zeros, sign=sign)
                 for way, zeros, sign in ((1, False, 1), (1, True, -1), (-1, False, -1), (-1, True, 1))
             ),
-            case(faint, leak=lambda i, j: j >= 2, zeros=True),
-        ],
-        [
-            case(part, leak=lambda i, j: j >= 2, kind=GATED, opens=slice(0, 1)),
-            case(part, leak=lambda i, j: j >= 2, kind=GATED, opens=slice(1, None)),
-            case(part, leak=lambda i, j: j >= 2, reads=slice(0, 1)),
-            case(part, leak=lambda i, j: j >= 2, reads=slice(-1, None)),
-            case(part, leak=lambda i, j: j >= 2, writes=slice(0, 1)),
-            case(part, leak=lambda i, j: j >= 2, writes=slice(-1, None)),
         ],
     ]
     # No order to learn by heart: counting calls tells nothing.

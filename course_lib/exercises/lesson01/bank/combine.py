@@ -32,6 +32,33 @@ def _in_place_where_it_fits(*masks):
     return combined
 
 
+def _in_place_on_a_copy(*masks):
+    combined = masks[0].clone()
+    for mask in masks[1:]:
+        combined &= mask
+    return combined
+
+
+def _in_place_on_ones(*masks):
+    combined = torch.ones(masks[0].shape, dtype=torch.bool)
+    for mask in masks:
+        combined &= mask
+    return combined
+
+
+def _returns_in_the_loop(*masks):
+    for mask in masks[1:]:
+        return masks[0] & mask
+    return None
+
+
+def _and_all_in_one(masks):
+    combined = masks[0]
+    for mask in masks[1:]:
+        combined = combined & mask
+    return combined
+
+
 def _forgetful(*masks):
     combined = masks[0]
     for mask in masks[1:]:
@@ -89,7 +116,7 @@ COMBINE = Exercise(
     side=run.COMBINE,
     reference=masks.combine_masks,
     groups={"allowed by both masks": 1, "any number of masks": 1, UNTOUCHED: 1},
-    judge=Equality(untouched=UNTOUCHED),
+    judge=Equality(untouched=UNTOUCHED, inputs=lambda case: dict(zip("abcd", case.args, strict=False))),
     difficulty=2,
     minutes=4,
     misconceptions={
@@ -117,6 +144,21 @@ COMBINE = Exercise(
             lambda *masks: masks[0] & masks[1],
             "You reach for exactly two masks, so one alone fails and a third has no effect. Start with the first "
             "and loop over the rest, however many there are.",
+        ),
+        "the star is missing": Misconception(
+            _and_all_in_one,
+            "The function is called with each mask as an argument of its own, combine_masks(a, b), and yours takes one "
+            "argument. The star in `def combine_masks(*masks)` collects them in a tuple.",
+        ),
+        "a signature for two masks": Misconception(
+            lambda a, b: a & b,
+            "Your function takes exactly two masks, and it is called with one, three or four as well. Leave the "
+            "signature as it was, `*masks`: it collects them all in a tuple. Loop over it.",
+        ),
+        "a return inside the loop": Misconception(
+            _returns_in_the_loop,
+            "Your loop ends in its first round, since `return` stands inside it: one mask alone gives None, and the "
+            "third is never met. Move `return` to the left, below the loop.",
         ),
         "only the first mask": Misconception(
             lambda *masks: masks[0].expand(torch.broadcast_shapes(*(mask.shape for mask in masks))),
@@ -167,11 +209,21 @@ COMBINE = Exercise(
             "`&=` writes into the first mask, which belongs to the caller, and it cannot grow when the second mask has "
             "more rows or sequences. Make a new tensor in each round: x = x & y.",
         ),
+        "a result that cannot grow": Misconception(
+            _in_place_on_a_copy,
+            "`&=` writes into a tensor that keeps its shape, and the result has more rows or sequences than the first "
+            "mask. x = x & y makes a new tensor, as large as it must be.",
+        ),
         "combined in place where it fits": Misconception(
             _in_place_where_it_fits,
             "The result is right, and the first mask was overwritten: whoever uses it again gets the combination. Make "
             "a new tensor in each round: x = x & y.",
         ),
+    },
+    variants={
+        "a result that cannot grow": (_in_place_on_ones,),
+        "only the first mask": (lambda *masks: masks[0], lambda *masks: masks[0].clone()),
+        "only the last mask": (lambda *masks: masks[-1],),
     },
     alternatives=[_by_stacking, _by_counting, _by_excluding, _by_filling, _by_recursion, _by_multiplying],
     hints=(

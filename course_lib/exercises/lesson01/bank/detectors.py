@@ -11,13 +11,20 @@ __all__ = [
     "by_random_tokens",
     "by_suffix",
     "detector",
+    "down",
+    "even",
+    "even_down",
+    "even_up",
     "first_token_only",
     "in_place",
+    "last_verdict",
     "not_put_back",
+    "on_the_first_axis",
     "one_feature",
     "piling_up",
     "pushes",
     "put_back",
+    "up",
 ]
 
 
@@ -25,13 +32,32 @@ def differ(a, b):
     return not torch.equal(a, b)
 
 
+def up(x):
+    return [(1 + x.abs().amax()) * torch.linspace(1, 2, x.shape[-1])]
+
+
+def down(x):
+    return [-up(x)[0]]
+
+
 def pushes(x):
-    push = 1 + x.abs().amax()
-    return push, -push
+    return up(x) + down(x)
+
+
+def even_up(x):
+    return [1 + x.abs().amax()]
+
+
+def even_down(x):
+    return [-1 - x.abs().amax()]
+
+
+def even(x):
+    return even_up(x) + even_down(x)
 
 
 def detector(
-    tokens=lambda n: range(1, n),
+    tokens=lambda x: range(1, x.shape[1]),
     outputs=lambda y, j: y[:, :j],
     pushes=pushes,
     change=lambda old, push: old + push,
@@ -41,7 +67,7 @@ def detector(
 
     def detect(fn, x):
         before = fn(x)
-        for j in tokens(x.shape[1]):
+        for j in tokens(x):
             for push in pushes(x):
                 changed = x.clone()
                 changed[:, j] = change(x[:, j], push)
@@ -52,9 +78,36 @@ def detector(
     return detect
 
 
+def last_verdict(pushes):
+    def detect(fn, x):
+        before, moved = fn(x), False
+        for j in range(1, x.shape[1]):
+            for push in pushes(x):
+                changed = x.clone()
+                changed[:, j] += push
+                moved = differ(before[:, :j], fn(changed)[:, :j])
+        return moved
+
+    return detect
+
+
+def on_the_first_axis(outputs=lambda y, j: y[:, :j], pushes=pushes, start=1):
+    def detect(fn, x):
+        before = fn(x)
+        for j in range(start, x.shape[1]):
+            for push in pushes(x):
+                changed = x.clone()
+                changed[j] += push
+                if differ(outputs(before, j), outputs(fn(changed), j)):
+                    return True
+        return False
+
+    return detect
+
+
 def one_feature(old, push):
     new = old.clone()
-    new[:, 0] += push
+    new[:, 0] += push[0]
     return new
 
 
@@ -63,7 +116,7 @@ def in_place(fn, x):
     changed = x
     for j in range(1, x.shape[1]):
         for push in (3.7, -9.1):
-            changed[:, j] += push
+            changed[:, j] += push * torch.linspace(1, 2, x.shape[-1])
             if differ(before[:, :j], fn(changed)[:, :j]):
                 return True
     return False
@@ -126,7 +179,8 @@ def by_suffix(fn, x):
 def by_one_large_batch(fn, x):
     batch, n, _ = x.shape
     before = fn(x)
-    for push in (5.0, -5.0):
+    uneven = torch.arange(3, 3 + x.shape[-1])
+    for push in (uneven, -uneven):
         many = x.repeat(n, 1, 1).unflatten(0, (n, batch))
         many[range(n), :, range(n)] += push
         after = fn(many.flatten(0, 1)).unflatten(0, (n, batch))
@@ -149,7 +203,8 @@ def by_output(fn, x):
 def by_numpy(fn, x):
     before = fn(x).numpy()
     tokens = torch.eye(x.shape[1])[:, None, :, None]
-    pushed = [(j, fn(x + push * tokens[j]).numpy()) for j in range(x.shape[1]) for push in (2.5, -2.5)]
+    push = 2.5 + torch.arange(x.shape[-1])
+    pushed = [(j, fn(x + sign * push * tokens[j]).numpy()) for j in range(x.shape[1]) for sign in (1, -1)]
     return any((after[:, :j] != before[:, :j]).any() for j, after in pushed)
 
 
@@ -164,11 +219,11 @@ def by_random_tokens(fn, x):
 
 
 def put_back(fn, x):
-    before, answer = fn(x.clone()), False
+    before, answer = fn(x.clone()), torch.tensor(False)
     for j in range(1, x.shape[1]):
         old = x[:, j].clone()
-        for new in (old + 8, old - 8):
-            x[:, j] = new
-            answer = answer or not torch.equal(fn(x)[:, :j], before[:, :j])
+        for push in (8, -8):
+            x[:, j] = old + push * torch.linspace(1, 3, x.shape[-1])
+            answer = answer | (fn(x)[:, :j] != before[:, :j]).any()
         x[:, j] = old
     return answer

@@ -15,56 +15,91 @@ from course_lib.exercises.lesson01.bank.detectors import (
     by_random_tokens,
     by_suffix,
     detector,
+    down,
+    even,
+    even_down,
+    even_up,
     first_token_only,
     in_place,
+    last_verdict,
     not_put_back,
+    on_the_first_axis,
     one_feature,
     piling_up,
     pushes,
     put_back,
+    up,
 )
 
 __all__ = ["LEAKS"]
 
 UNTOUCHED = "x stays as it is"
+WAYS = (("up", up), ("down", down))
 
 
 def _explain(case):
-    """Say what a detector should have seen, by pushing one token of one sequence at a time."""
+    """Say what a detector should have seen, by pushing one token at a time, and which pushes do not show it."""
     fn, x = case.args
     before = fn(x)
     for j in range(1, x.shape[1]):
-        for push, way in zip(pushes(x), ("up", "down"), strict=True):
-            changed = x.clone()
-            changed[:, j] += push
-            moved = (fn(changed) - before)[:, :j].abs()
+        for way, push in WAYS:
+            moved = _moved(fn, x, before, j, push)
             if moved.any():
                 b, i, _ = (moved == moved.max()).nonzero()[0].tolist()
-                return (
-                    f"this fn leaks: when token {j} is pushed {way} by {push.abs():.2g}, output {i} of "
-                    f"sequence {b} moves by {moved.max():.2g}"
-                )
+                low, high = (1 + x.abs().max()) * torch.tensor([1, 2])
+                said = f"this fn leaks: when token {j} is pushed {way}, its features by {low:.2g} to {high:.2g}, "
+                said += f"output {i} of sequence {b} moves by {moved.max():.2g}"
+                other, back = WAYS[way == "up"]
+                if not _moved(fn, x, before, j, back).any():
+                    return f"{said} (pushed {other}, nothing moves)"
+                if not any(_moved(fn, x, before, j, alike).any() for alike in (even_up, even_down)):
+                    return f"{said} (with all features pushed by the same amount, nothing moves)"
+                return said
     return "this fn is causal: whichever token j is changed, no output before j moves (output j may, and later ones)"
+
+
+def _moved(fn, x, before, j, push):
+    changed = x.clone()
+    changed[:, j] += push(x)[0]
+    return (fn(changed) - before)[:, :j].abs()
+
+
+def _forgiving(a, b):
+    return not torch.allclose(a, b)
+
+
+def _forgiving_a_little(a, b):
+    return not torch.allclose(a, b, rtol=3e-7, atol=1e-9)
+
+
+def _above_1e_8(a, b):
+    return not torch.allclose(a, b, rtol=0, atol=1e-8)
+
+
+def _sum_differs(a, b):
+    return bool((a - b).sum() != 0)
+
+
+def _all_differ(a, b):
+    return bool((a != b).all())
+
+
+def _asks_a_whole_tensor(a, b):
+    return bool(a != b)
 
 
 LEAKS = Exercise(
     side=run.LEAKS,
     reference=leaks.leaks_future,
-    groups={
-        "leaking models told from causal ones": 2,
-        "from every token to every earlier output": 1,
-        "faint leaks and one-sided ones": 1,
-        "in one sequence, in one feature": 1,
-        UNTOUCHED: 1,
-    },
+    groups={"ordinary leaks, and causal models": 2, "faint, one-sided and hidden leaks": 3, UNTOUCHED: 1},
     judge=Equality(untouched=UNTOUCHED, explain=_explain),
     difficulty=4,
-    minutes=12,
+    minutes=18,
     misconceptions={
         "always True": Misconception(
             lambda fn, x: True,
-            "Every model is called leaky, the causal ones too. Does your comparison look at outputs that are allowed "
-            "to move, or does it return True whatever it finds?",
+            "Every model is called leaky, the causal ones too. Does it return True whatever it finds? Or do you ask "
+            ".all()? Before token 0 there is no output, and .all() of nothing is True: start at j = 1 and ask .any().",
         ),
         "always False": Misconception(
             lambda fn, x: False,
@@ -76,27 +111,48 @@ LEAKS = Exercise(
             "You answer whether the model is causal. The question is whether it leaks: True when an output moved that "
             "must not move.",
         ),
+        "equal outputs are called a leak": Misconception(
+            detector(differ=torch.equal),
+            "You return True when nothing moved. torch.equal says that two tensors are the same: a leak is where it "
+            "says False.",
+        ),
         "the output at j is compared too": Misconception(
             detector(outputs=lambda y, j: y[:, : j + 1]),
             "A causal model may use token j for output j, so that output may move. Only the ones *before* j must stay: "
             "look at where your slice ends.",
         ),
-        "the outputs from j on are compared": Misconception(
+        "outputs that may move are compared": Misconception(
             detector(outputs=lambda y, j: y[:, j:]),
-            "You compare the outputs that may move, at j and after it. A leak shows in the ones *before* j.",
+            "You compare outputs that may move, those after j. A leak shows in the ones *before* j: the slice is "
+            "[:, :j]. The first axis is the batch, the second one the positions.",
         ),
         "only the last output is compared": Misconception(
             detector(outputs=lambda y, j: y[:, -1]),
             "The last output may depend on every token. It is the outputs *before* the changed token that must not "
             "move.",
         ),
-        "only the last token is changed": Misconception(
-            detector(tokens=lambda n: range(n - 1, n)),
-            "You change the last token alone. A model may read a token in the middle ahead of time and never the "
-            "last: change each token j in turn.",
+        "only the last token counts": Misconception(
+            detector(tokens=lambda x: range(x.shape[1] - 1, x.shape[1])),
+            "Only what the last token does decides. Either you change that one alone, or each round of your loop "
+            "writes over what the rounds before it found. Try each j, and return True as soon as something moved.",
+        ),
+        "only the last comparison counts": Misconception(
+            last_verdict(pushes),
+            "Your answer is what the very last comparison said: each round of the loop writes over what the earlier "
+            "ones found. Return True as soon as something moved, and False only after the loop.",
+        ),
+        "len(x) is taken for the number of tokens": Misconception(
+            detector(tokens=lambda x: range(1, len(x))),
+            "len(x) is the size of the first axis, and that is the batch. The tokens are on the second one: "
+            "x.shape[1].",
+        ),
+        "the first axis is taken for the positions": Misconception(
+            on_the_first_axis(),
+            "x[j] is the whole sequence number j, since the first axis is the batch. Token j of every sequence is "
+            "x[:, j], and the outputs before it are [:, :j].",
         ),
         "the last token is never changed": Misconception(
-            detector(tokens=lambda n: range(1, n - 1)),
+            detector(tokens=lambda x: range(1, x.shape[1] - 1)),
             "A model that reads only the very last token ahead of time passes. Look at where your range ends: "
             "range(1, n) stops before n already.",
         ),
@@ -120,14 +176,24 @@ LEAKS = Exercise(
             "slice ends one too early.",
         ),
         "a tolerance hides the leak": Misconception(
-            detector(differ=lambda a, b: not torch.allclose(a, b)),
-            "A faint leak passes, because torch.allclose forgives small differences. A causal model cannot move its "
-            "earlier outputs at all, so compare exactly: torch.equal.",
+            detector(differ=_forgiving),
+            "A faint leak passes: torch.allclose forgives small differences, and so does a threshold of your own. A "
+            "causal model cannot move its earlier outputs at all, so compare exactly: torch.equal, or !=.",
         ),
-        "a fixed threshold hides the leak": Misconception(
-            detector(differ=lambda a, b: bool((a - b).abs().max() > 1e-4) if a.numel() else False),
-            "A model whose outputs are small leaks small numbers, and a threshold of your own hides them. A causal "
-            "model cannot move its earlier outputs at all, so compare exactly: torch.equal.",
+        "differences that cancel": Misconception(
+            detector(differ=_sum_differs),
+            "You add the differences up, or compare sums. One number may rise by what another falls, and the sum stays "
+            "as it was. Compare number by number: torch.equal, or (a != b).any().",
+        ),
+        "a comparison of tensors in an if": Misconception(
+            detector(differ=_asks_a_whole_tensor),
+            "a != b gives one answer for each number, and `if` wants a single one. Say which you mean: "
+            "(a != b).any(), or not torch.equal(a, b).",
+        ),
+        "a maximum over nothing": Misconception(
+            detector(tokens=lambda x: range(x.shape[1]), differ=lambda a, b: bool((a - b).abs().max() > 0)),
+            "Before token 0 there is no output, so at j = 0 your slice is empty and has no maximum. Start at j = 1, or "
+            "ask torch.equal, which can compare nothing with nothing.",
         ),
         "only rising outputs are noticed": Misconception(
             detector(differ=lambda a, b: bool((b - a).max() > 0)),
@@ -139,22 +205,33 @@ LEAKS = Exercise(
             "A leak may make every output rise, and then before - after is nowhere above zero. Ask whether the "
             "outputs are equal, or take .abs() first.",
         ),
-        "each token is nudged too little": Misconception(
-            detector(pushes=lambda x: (1e-4, -1e-4)),
-            "Your change is so small that it drowns in rounding, or never gets over the threshold of a ReLU. Push each "
-            "token by about as much as the data itself, or more.",
+        "x is hardly changed": Misconception(
+            detector(pushes=lambda x: [1e-6 * push for push in pushes(x)]),
+            "You ask what happens right beside x, by a very small push or by a gradient. Behind a ReLU that is shut "
+            "there nothing happens, and a larger change gets through all the same. Push each token by about as much as "
+            "the data itself, or more.",
         ),
-        "only the gradient is asked": Misconception(
-            by_gradient,
-            "A gradient sees only how fn behaves right at x. Behind a ReLU that is shut there it is zero, and still a "
-            "larger change gets through. Change the token for real.",
+        "all features are pushed alike": Misconception(
+            detector(pushes=even),
+            "You push all features of a token by the same amount. A layer norm subtracts a token's mean first, so it "
+            "takes such a push straight out again. Push each feature by a different amount.",
+        ),
+        "one push for all": Misconception(
+            detector(pushes=even_up),
+            "You push each token once, all its features by the same amount. A ReLU may be blind in one direction, and "
+            "a layer norm takes an equal push out again: push up and down, each feature by a different amount.",
+        ),
+        "one push for all, and a tolerance": Misconception(
+            detector(pushes=even_up, differ=_forgiving),
+            "Three things hide leaks here. You push in one direction, and a ReLU may be blind in it; you push all "
+            "features alike, and a layer norm takes that out again; and your comparison forgives small differences.",
         ),
         "each token is pushed up only": Misconception(
-            detector(pushes=lambda x: pushes(x)[:1]),
+            detector(pushes=up),
             "A ReLU may hide a change in one direction. You push each token up; push it down as well.",
         ),
         "each token is pushed down only": Misconception(
-            detector(pushes=lambda x: pushes(x)[1:]),
+            detector(pushes=down),
             "A ReLU may hide a change in one direction. You push each token down; push it up as well.",
         ),
         "zeros stay zeros": Misconception(
@@ -172,17 +249,18 @@ LEAKS = Exercise(
             "0 × nan is nan: a causal model multiplies the future by a weight of 0, and your nan comes through all the "
             "same. Change the token to another ordinary number.",
         ),
-        "only the first sequence is looked at": Misconception(
+        "only the first sequence counts": Misconception(
             detector(outputs=lambda y, j: y[:1, :j]),
-            "The leak may show in one sequence of the batch and not in another. Compare all of them.",
+            "You change or you compare the first sequence of the batch alone, and the leak may show in another one. "
+            "Keep the whole first axis: changed[:, j], and [:, :j] of the outputs.",
         ),
-        "only the last sequence is looked at": Misconception(
+        "only the last sequence counts": Misconception(
             detector(outputs=lambda y, j: y[-1:, :j]),
-            "You compare one sequence of the batch, and the leak may show in another: the first axis is the batch. "
-            "Keep all of it.",
+            "You change or you compare one sequence of the batch alone, the last, and the leak may show in another. "
+            "Keep the whole first axis: changed[:, j], and [:, :j] of the outputs.",
         ),
         "every output must move": Misconception(
-            detector(differ=lambda a, b: bool((a != b).all())),
+            detector(differ=_all_differ),
             "You call it a leak when *all* outputs before j move. One number of one output is enough: .any(), or "
             "not torch.equal.",
         ),
@@ -216,13 +294,53 @@ LEAKS = Exercise(
             "copy: x.clone().",
         ),
     },
+    variants={
+        "outputs that may move are compared": (
+            detector(outputs=lambda y, j: y),
+            detector(outputs=lambda y, j: y[:j]),
+        ),
+        "only the last comparison counts": (last_verdict(up), last_verdict(even), last_verdict(even_up)),
+        "the first axis is taken for the positions": (
+            on_the_first_axis(outputs=lambda y, j: y[:j]),
+            on_the_first_axis(start=0),
+            on_the_first_axis(outputs=lambda y, j: y[:j], start=0),
+        ),
+        "a tolerance hides the leak": (
+            detector(differ=_forgiving_a_little),
+            detector(differ=_above_1e_8),
+            *(detector(differ=forgiving, pushes=even) for forgiving in (_forgiving, _forgiving_a_little, _above_1e_8)),
+        ),
+        "x is hardly changed": (by_gradient, detector(pushes=lambda x: [3e-3 * push for push in even(x)])),
+        "differences that cancel": (
+            detector(differ=_sum_differs, pushes=even),
+            detector(differ=lambda a, b: bool(a.sum() != b.sum())),
+            detector(differ=lambda a, b: bool(a.mean() != b.mean()) if a.numel() else False),
+        ),
+        "a comparison of tensors in an if": (detector(lambda x: range(x.shape[1]), differ=_asks_a_whole_tensor),),
+        "a maximum over nothing": (
+            detector(lambda x: range(x.shape[1]), differ=lambda a, b: bool((a - b).abs().amax() > 0)),
+        ),
+        "one push for all": (detector(pushes=even_down),),
+        "one push for all, and a tolerance": (detector(pushes=even_down, differ=_forgiving),),
+        "always True": (detector(lambda x: range(x.shape[1]), differ=_all_differ),),
+        "every output must move": (detector(differ=_all_differ, pushes=even),),
+        "only the last token counts": (detector(lambda x: range(x.shape[1] - 1, x.shape[1]), pushes=even),),
+        "the last token is never changed": (detector(lambda x: range(1, x.shape[1] - 1), pushes=even),),
+        "only the first sequence counts": (
+            detector(change=lambda old, push: torch.cat((old[:1] + push, old[1:]))),
+        ),
+        "only the last sequence counts": (
+            detector(change=lambda old, push: torch.cat((old[:-1], old[-1:] + push))),
+        ),
+    },
     alternatives=[by_suffix, by_one_large_batch, by_output, by_numpy, by_random_tokens, put_back],
     hints=(
         "Imagine a sealed box that turns tokens into outputs. You may change one token and watch the outputs. Which of "
         "them must not move if the box is causal?",
         "For each token j: copy x, change token j of the copy, run fn on both, and compare the outputs before j, "
         "exactly. Do it with a push up and with a push down.",
-        "changed = x.clone(); changed[:, j] += push; then torch.equal on the slices [:, :j] of fn(changed) and "
+        "push = 10 * torch.linspace(1, 2, x.shape[-1]) is another amount for each feature. changed = x.clone(); "
+        "changed[:, j] += push, and once more with -push; then torch.equal on the slices [:, :j] of fn(changed) and "
         "fn(x). True at the first difference; False only after both loops.",
     ),
 )

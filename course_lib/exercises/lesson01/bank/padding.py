@@ -29,6 +29,13 @@ def _additive(lengths, max_len):
     )
 
 
+def _on_the_default_device(lengths, max_len):
+    mask = torch.zeros(len(lengths), 1, 1, max_len, dtype=torch.bool)
+    for b, length in enumerate(lengths.tolist()):
+        mask[b, ..., :length] = True
+    return mask
+
+
 def _by_rows(lengths, max_len):
     mask = torch.zeros(len(lengths), 1, 1, max_len, dtype=torch.bool, device=lengths.device)
     for b, length in enumerate(lengths):
@@ -61,7 +68,7 @@ PADDING = Exercise(
     reference=masks.create_padding_mask,
     groups={"which keys are real": 1, "empty and full sequences": 1, run.DEVICE: 1},
     difficulty=2,
-    minutes=6,
+    minutes=8,
     misconceptions={
         "inverted": Misconception(
             lambda lengths, max_len: ~masks.create_padding_mask(lengths, max_len),
@@ -76,6 +83,11 @@ PADDING = Exercise(
             lambda lengths, max_len: masks.create_padding_mask(lengths - 1, max_len),
             "The last real token counts as padding. A sequence of length 2 has its real tokens at the positions 0 "
             "and 1: both are True.",
+        ),
+        "lengths stand in a row": Misconception(
+            lambda lengths, max_len: (_position(lengths, max_len) < lengths)[:, None, None, :],
+            "Positions and lengths both lie along the same axis, so they are compared one to one and do not fit. Stand "
+            "the lengths in a column, lengths[:, None]: then each length meets all positions.",
         ),
         "the padding in front": Misconception(
             lambda lengths, max_len: masks.create_padding_mask(lengths, max_len).flip(-1),
@@ -130,7 +142,16 @@ PADDING = Exercise(
         "built on the default device": Misconception(
             lambda lengths, max_len: torch.arange(max_len) < lengths[:, None, None, None],
             "A tensor you make goes to the default device, which need not be where lengths is. Hand on the device "
-            "of lengths when you make one.",
+            "of lengths when you make one: device=lengths.device.",
+        ),
+    },
+    variants={
+        "built on the default device": (
+            _on_the_default_device,
+            lambda lengths, max_len: torch.tensor([[[[j < n for j in range(max_len)]]] for n in lengths.tolist()]),
+        ),
+        "lengths stand in a row": (
+            lambda lengths, max_len: (torch.arange(max_len) < lengths)[:, None, None, :],
         ),
     },
     alternatives=[_by_rows, _by_lists, _by_excluding, _by_counting, _by_stacking],

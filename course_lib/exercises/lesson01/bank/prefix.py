@@ -28,6 +28,31 @@ def _roles_swapped(prefix_len, seq_len):
     return masks.create_causal_mask(seq_len) | ~in_prefix[:, None]
 
 
+def _two_axes(prefix_len, seq_len):
+    position = torch.arange(seq_len)
+    return position <= position[:, None], position < prefix_len
+
+
+def _python_or(prefix_len, seq_len):
+    causal, in_prefix = _two_axes(prefix_len, seq_len)
+    return (causal or in_prefix)[None, None]
+
+
+def _chained(prefix_len, seq_len):
+    position = torch.arange(seq_len)
+    return (position <= position[:, None] | position < prefix_len)[None, None]
+
+
+def _bar_before_the_comparison(prefix_len, seq_len):
+    position = torch.arange(seq_len)
+    return (position <= position[:, None] | (position < prefix_len))[None, None]
+
+
+def _bar_before_the_second_comparison(prefix_len, seq_len):
+    position = torch.arange(seq_len)
+    return ((position < prefix_len) | position <= position[:, None])[None, None]
+
+
 def _by_assigning(prefix_len, seq_len):
     mask = torch.tril(torch.ones(seq_len, seq_len, dtype=torch.bool))
     mask[:, :prefix_len] = True
@@ -68,7 +93,7 @@ PREFIX = Exercise(
     reference=masks.create_prefix_mask,
     groups={"which pairs may attend": 2, "no prefix: the causal mask": 1, "all prefix: every pair": 1},
     difficulty=2,
-    minutes=5,
+    minutes=4,
     misconceptions={
         "inverted": Misconception(
             lambda prefix_len, seq_len: ~masks.create_prefix_mask(prefix_len, seq_len),
@@ -87,6 +112,26 @@ PREFIX = Exercise(
         "the prefix one token too short": Misconception(
             lambda prefix_len, seq_len: _clamped(prefix_len - 1, seq_len),
             "The last token of the prefix does not count as prefix. A prefix of 2 tokens is the positions 0 and 1.",
+        ),
+        "the prefix is counted from the end": Misconception(
+            lambda prefix_len, seq_len: masks.create_prefix_mask(seq_len - prefix_len, seq_len),
+            "You opened seq_len - prefix_len columns. The prefix is the first prefix_len of them: "
+            "position < prefix_len.",
+        ),
+        "the arguments are swapped": Misconception(
+            lambda seq_len, prefix_len: (torch.arange(seq_len) < max(prefix_len, 0)).expand(1, 1, seq_len, seq_len),
+            "The side of your mask is prefix_len. The function is called as create_prefix_mask(prefix_len, seq_len), "
+            "the prefix first: leave the signature as it was.",
+        ),
+        "| before the comparison": Misconception(
+            _bar_before_the_comparison,
+            "In Python | binds tighter than <= and <, so yours joins numbers first and compares afterwards. Put "
+            "brackets round each comparison: (… <= …) | (… < …).",
+        ),
+        "one truth for a whole tensor": Misconception(
+            _python_or,
+            "`or`, `if` and a chain a <= b < c want to know whether a whole tensor is true, which has no answer. | "
+            "works entry by entry, with brackets round each comparison: (… <= …) | (… < …).",
         ),
         "the prefix is ignored": Misconception(
             lambda prefix_len, seq_len: masks.create_causal_mask(seq_len),
@@ -172,6 +217,10 @@ PREFIX = Exercise(
             "The pattern is right and two axes are missing: the mask must broadcast over (batch, heads, queries, "
             "keys), so its shape is (1, 1, seq_len, seq_len).",
         ),
+    },
+    variants={
+        "| before the comparison": (_bar_before_the_second_comparison,),
+        "one truth for a whole tensor": (_chained,),
     },
     alternatives=[_by_assigning, _by_lists, _by_reach, _by_rows, _by_excluding, _by_joining],
     forbidden={
