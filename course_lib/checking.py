@@ -11,15 +11,21 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from course_lib import exercises, labbook
+from course_lib.errors import CourseError
 from course_lib.exercises.card import colour, to_html
 from course_lib.exercises.exercise import Exercise, Verdict
 from course_lib.exercises.shortcuts import find_shortcut
 
-__all__ = ["CheckFailed", "check", "hint", "progress"]
+__all__ = ["CheckFailed", "UnknownExercise", "check", "hint", "progress"]
 
 FIRST_SEED = 0
+PASSED, PASSED_ONCE = "passed", "passed once"  # what the lab book says of a solved exercise
 IS_REFERENCE = "{name} is now the course's own: run your cell that defines it again, then this check."
-NOT_CALLABLE = "check needs the function itself, {name}, and got {kind}: leave out the brackets."
+NOT_CALLABLE = "check needs the function itself, {name}, and got {kind}: leave out the brackets behind its name."
+NOTHING = (
+    "check needs the function itself and got None. Run the cell with `def {name}` first, then hand over the name "
+    "alone, without brackets: a call gives what the function returns, and one not written yet returns None."
+)
 
 _hints_given: Counter[str] = Counter()
 
@@ -35,13 +41,20 @@ class CheckFailed(Exception):
         return colour(self.card).split("\n")
 
 
-def check(exercise_id: str, student: Any) -> None:
+class UnknownExercise(CourseError):
+    """A name that no exercise has; Jupyter shows the one sentence that lists them."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def check(exercise_id: Any, student: Any) -> None:
     """Check your function or class, and show the verdict card.
 
     Right answers are looked at twice, the second time on inputs drawn anew. Nothing is returned.
-    Raises CheckFailed, which shows as the card, if the answer is not right yet.
+    Raises CheckFailed, which shows as the card, if the answer is not right yet; UnknownExercise for an unknown name.
     """
-    exercise = exercises.get(exercise_id)
+    exercise = _find(exercise_id)
     verdict = _verdict(exercise, student)
     _note(verdict)
     if verdict.passed:
@@ -53,28 +66,46 @@ def check(exercise_id: str, student: Any) -> None:
     raise CheckFailed(verdict.message + advice)
 
 
-def hint(exercise_id: str) -> None:
-    """Show the next hint of an exercise: from a nudge to nearly the answer, then from the start again."""
-    hints = exercises.get(exercise_id).hints
-    stage = _hints_given[exercise_id] % len(hints)
+def hint(exercise_id: Any) -> None:
+    """Show the next hint of an exercise: from a nudge to nearly the answer, then from the start again.
+
+    Raises UnknownExercise for an unknown name.
+    """
+    hints = _find(exercise_id).hints
+    given = _hints_given[exercise_id]
     _hints_given[exercise_id] += 1
-    _show(f"Hint {stage + 1} of {len(hints)} · {exercise_id}\n\n{hints[stage]}")
+    stage = given % len(hints)
+    again = "That was the last hint; from the start again.\n\n" if given and not stage else ""
+    _show(f"{again}Hint {stage + 1} of {len(hints)} · {exercise_id}\n\n{hints[stage]}")
 
 
 def progress() -> None:
     """Show what you have solved so far."""
-    rows = []
+    rows, solved = [], []
     for exercise in exercises.all():
         done = labbook.recall(f"check {exercise.id}", default=None)
-        state = "✓" if done == "passed" else "✗" if done else "○"
-        rows.append(f"{state} {exercise.id:<32} {exercise.points:>3g} points  {exercise.title}")
-    _show("\n".join(rows))
+        if done in (PASSED, PASSED_ONCE):
+            solved.append(exercise)
+        state = "✓" if exercise in solved else "✗" if done else "○"
+        once = " (solved once; the last check failed)" if done == PASSED_ONCE else ""
+        rows.append(f"{state} {exercise.id:<32} {exercise.points:>3g} points  {exercise.title}{once}")
+    points, all_points = (sum(exercise.points for exercise in some) for some in (solved, exercises.all()))
+    _show("\n".join([*rows, "", f"Solved: {len(solved)} of {len(rows)}, {points:g} of {all_points:g} points"]))
+
+
+def _find(exercise_id: Any) -> Exercise:
+    try:
+        return exercises.get(exercise_id)
+    except CourseError as error:
+        raise UnknownExercise(str(error)) from None
 
 
 def _verdict(exercise: Exercise, student: Any) -> Verdict:
     name = exercise.side.name
     if student is exercise.reference or str(getattr(student, "__module__", "")).startswith("course_lib."):
         return exercise.refuse("forbidden", IS_REFERENCE.format(name=name))
+    if student is None:
+        return exercise.refuse("failed", NOTHING.format(name=name))
     if not callable(student):
         return exercise.refuse("failed", NOT_CALLABLE.format(name=name, kind=type(student).__name__))
     own_name = getattr(student, "__name__", "")  # of a lambda it is no name
@@ -101,8 +132,9 @@ def _note(verdict: Verdict) -> None:
     if os.environ.get("NBGRADER_EXECUTION") or verdict.status == "checker failed":
         return
     try:
-        if labbook.recall(f"check {verdict.exercise}", default=None) != "passed":
-            labbook.record(f"check {verdict.exercise}", verdict.status)
+        key = f"check {verdict.exercise}"
+        once = not verdict.passed and labbook.recall(key, default=None) in (PASSED, PASSED_ONCE)
+        labbook.record(key, PASSED_ONCE if once else verdict.status)
     except OSError:
         return
 

@@ -10,7 +10,7 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 from course_lib import checking, exercises, labbook
-from course_lib.checking import CheckFailed, check
+from course_lib.checking import CheckFailed, UnknownExercise, check
 from course_lib.exercises.card import BOLD, GREEN, PLAIN, RED
 from tests.exercises.toys import CRASHING
 
@@ -92,7 +92,8 @@ def test_a_stub_says_what_to_write(notebook: Notebook):
     [
         (["from course_lib.masks import create_causal_mask"], "is now the course's own: run your cell"),
         (["from course_lib.masks import create_bidirectional_mask as create_causal_mask"], "is now the course's own"),
-        (["create_causal_mask = torch.ones(2, 2)"], "the function itself, create_causal_mask, and got Tensor"),
+        (["create_causal_mask = torch.ones(2, 2)"], "the function itself, create_causal_mask, and got Tensor: leave"),
+        (["create_causal_mask = None"], "got None. Run the cell with `def create_causal_mask` first"),
         (
             ["def create_causal_mask(n, device=None):\n    from course_lib.masks import create_causal_mask as c\n"
              "    return c(n, device)"],
@@ -151,12 +152,27 @@ def test_hints_come_in_stages_and_start_again(notebook: Notebook):
     hints = exercises.get("01.combine_masks").hints
     for call in range(4):
         notebook('hint("01.combine_masks")')
-        assert notebook.shown.startswith(f"Hint {call % 3 + 1} of 3 · 01.combine_masks\n\n{hints[call % 3]}")
+        again = "That was the last hint; from the start again.\n\n" if call == 3 else ""
+        assert notebook.shown.startswith(f"{again}Hint {call % 3 + 1} of 3 · 01.combine_masks\n\n{hints[call % 3]}")
 
 
-def test_an_unknown_exercise_is_named_with_the_ones_there_are(notebook: Notebook):
-    notebook('check("01.causal", None)')
-    assert "There is no exercise '01.causal'; the names are 01.create_causal_mask" in str(notebook.result.error_in_exec)
+@pytest.mark.parametrize("cell", ['check("01.causal", None)', 'hint("01.causal")', "hint(1)", "check(None, None)"])
+def test_an_unknown_exercise_is_one_sentence_with_the_names_there_are(notebook: Notebook, cell: str):
+    notebook(cell)
+    assert isinstance(notebook.result.error_in_exec, UnknownExercise)
+    assert "There is no exercise " in notebook.shown
+    assert "the names are 01.create_causal_mask, " in notebook.shown
+    assert "Traceback" not in notebook.shown
+    assert notebook.shown.strip().count("\n") == 0
+
+
+def test_a_card_says_in_which_line_of_the_notebook_an_error_was_raised(notebook: Notebook):
+    notebook(
+        "def keep(mask):\n    return mask.no_such_thing",
+        "def combine_masks(*masks):\n    first = masks[0]\n    return keep(first)",
+        'check("01.combine_masks", combine_masks)',
+    )
+    assert "In line 2 of keep: return mask.no_such_thing" in notebook.card
 
 
 def test_progress_lists_every_exercise(notebook: Notebook):
@@ -164,14 +180,21 @@ def test_progress_lists_every_exercise(notebook: Notebook):
     notebook('check("01.create_prefix_mask", create_prefix_mask)')
     notebook("progress()")
     rows = notebook.shown.strip().split("\n")
-    assert len(rows) == len(exercises.all())
+    assert rows[len(exercises.all()) :] == ["", "Solved: 1 of 5, 4 of 20 points"]
     assert rows[0].startswith("✓ 01.create_causal_mask")
     assert rows[1].startswith("○ 01.create_padding_mask")
     assert rows[3].startswith("✗ 01.create_prefix_mask")
 
 
 def test_a_pass_is_not_taken_back_by_a_later_failure(notebook: Notebook):
-    notebook(RIGHT, CHECK, RIGHT.replace("tril", "triu"), CHECK)
+    notebook(RIGHT, CHECK, RIGHT.replace("tril", "triu"), CHECK, CHECK)
+    assert labbook.recall("check 01.create_causal_mask") == "passed once"
+    notebook("progress()")
+    rows = notebook.shown.strip().split("\n")
+    assert rows[0].startswith("✓ 01.create_causal_mask")
+    assert rows[0].endswith("(solved once; the last check failed)")
+    assert rows[-1] == "Solved: 1 of 5, 4 of 20 points"
+    notebook(RIGHT, CHECK)
     assert labbook.recall("check 01.create_causal_mask") == "passed"
 
 

@@ -113,10 +113,11 @@ def _choose_matrix(tensor: Tensor, first: list[int]) -> tuple[tuple[int | slice,
 
 def _picture(tensor: Tensor) -> list[str]:
     rows = torch.atleast_2d(tensor)
-    more = rows.shape[1] > LARGEST
     cells = [list(map(_cell, row[:LARGEST])) for row in rows[:LARGEST]]
     width = max(len(cell) for row in cells for cell in row)
-    lines = [" ".join(f"{cell:>{width}}" for cell in row) + (" …" if more else "") for row in cells]
+    columns = min(LARGEST, (WIDTH - 4) // (width + 1))
+    more = " …" if rows.shape[1] > columns else ""
+    lines = [" ".join(f"{cell:>{width}}" for cell in row[:columns]) + more for row in cells]
     return [*lines, "…"] if rows.shape[0] > LARGEST else lines
 
 

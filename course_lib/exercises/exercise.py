@@ -186,13 +186,13 @@ def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
     return _run_own(exercise, exercise.reference, seed)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def run_mistake(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> list[Observation]:
     """Run one of the bank's wrong implementations on the cases of `seed`; what came back is remembered."""
     return _run_own(exercise, wrong, seed)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _wrong_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> Pattern:
     return exercise.judge.pattern(
         run_mistake(exercise, wrong, seed), _cases(exercise, seed), _reference_run(exercise, seed)

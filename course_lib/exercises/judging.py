@@ -60,6 +60,16 @@ class Wrong(NamedTuple):
     got: Observation | None = None
     want: Observation | None = None
 
+    @property
+    def raised(self) -> bool:
+        """Whether the call raised."""
+        return self.got is not None and self.got.kind == "error"
+
+    @property
+    def rich(self) -> bool:
+        """Whether the answer holds more than one bit or number."""
+        return self.want is not None and self.want.kind in ("tensor", "list", "dict")
+
 
 Pattern = Mapping[str, Wrong]  # by the number of the case, or the name of the predicate
 
@@ -133,6 +143,10 @@ class Equality:
         Less sure, and above 0: it explains every wrong tensor of the first group that fails, and nothing speaks
         against it; or both raise the same errors. Yes or no is one bit a case: nothing but the whole pattern will do.
         """
+        raised = {key for pattern in (mine, theirs) for key in pattern if pattern[key].raised}
+        rich = any(wrong.rich for wrong in mine.values())
+        if not (raised or rich) and mine.keys() != theirs.keys():
+            return 0.0
         both = {key for key in mine if key in theirs and self._same(mine[key], theirs[key])}
         if not both:
             return 0.0
@@ -141,9 +155,8 @@ class Equality:
         share = len(both) / len(mine)
         tensors = [key for key in both if mine[key].got is not None and mine[key].got.kind == "tensor"]
         first = {key for key, wrong in mine.items() if wrong.group == next(iter(mine.values())).group}
-        if first <= both == set(theirs) and len(tensors) > 1 and _is_rich(mine[tensors[0]]):
+        if rich and first <= both == set(theirs) and len(tensors) > 1:
             return PARTLY + 0.4 * share
-        raised = {key for pattern in (mine, theirs) for key, wrong in pattern.items() if _is_error(wrong)}
         agreed = len(raised & both)
         enough = agreed >= 0.75 * len(raised) and 2 * agreed >= max(len(mine), len(theirs))
         if raised and enough and ("" in mine) == ("" in theirs):
@@ -172,8 +185,8 @@ class Equality:
         got, other, want = mine.got, theirs.got, mine.want
         if got is None or other is None:
             return got is other
-        if got.kind != "tensor" and got == other:
-            return True
+        if got.kind == other.kind == "bool":
+            return got.value == other.value
         if got.kind == "error" and _words(got) != _words(other):
             return False
         if got.kind == other.kind == want.kind == "tensor" and want.value.dtype not in (
@@ -288,14 +301,6 @@ def _advice(got: Observation, want: Observation) -> str:
     if want.kind == "bool" and got.kind == "tensor" and got.value.numel() > 1:
         return "; .any() or .all() makes one answer of many"
     return ""
-
-
-def _is_rich(wrong: Wrong) -> bool:
-    return wrong.want is not None and wrong.want.kind in ("tensor", "list", "dict")
-
-
-def _is_error(wrong: Wrong) -> bool:
-    return wrong.got is not None and wrong.got.kind == "error"
 
 
 def _words(error: Observation) -> str:

@@ -3,11 +3,15 @@
 import ast
 import symtable
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 __all__ = ["find_shortcut"]
 
+LONGEST_WITH_MAGICS = 2_000  # characters
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, RuntimeError, MemoryError)
 REFERENCE = "{name} uses course_lib, which is what it is checked against; write it with plain PyTorch."
 
 
@@ -17,18 +21,7 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
     sources: the notebook's code cells in order; a later definition replaces an earlier one, and a cell that is not
     plain Python is passed over. Using anything imported from course_lib is forbidden in every exercise.
     """
-    definitions: dict[str, ast.stmt] = {}
-    imported: dict[str, str] = {}  # name in the notebook -> where it comes from
-    for source in sources:
-        try:
-            tree = ast.parse(TransformerManager().transform_cell(source))  # magics become calls
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in ast.walk(tree):
-            imported.update(_imports(node))
-        for statement in tree.body:
-            for defined in _defined(statement):
-                definitions[defined] = statement
+    definitions, imported = _scan(tuple(sources))
     seen: set[str] = set()
     waiting = [name]
     while waiting:
@@ -49,6 +42,34 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
                 return REFERENCE.format(name=name)
         waiting += sorted(taken)
     return None
+
+
+@lru_cache(maxsize=8)
+def _scan(sources: tuple[str, ...]) -> tuple[dict[str, ast.stmt], dict[str, str]]:
+    """What the cells define, and where each imported name comes from; what defies the compiler has no say."""
+    definitions: dict[str, ast.stmt] = {}
+    imported: dict[str, str] = {}
+    for source in sources:
+        statements = []
+        with suppress(*UNPARSABLE):
+            statements = _parse(source).body
+        for statement in statements:
+            with suppress(*UNPARSABLE):
+                _globals(statement)  # a definition that can be read now can be read later
+                definitions |= dict.fromkeys(_defined(statement), statement)
+                for node in ast.walk(statement):
+                    imported |= _imports(node)
+    return definitions, imported
+
+
+def _parse(source: str) -> ast.Module:
+    """Parse a cell; only one with magics, and not too long a one, is worth IPython's many passes."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        if len(source) > LONGEST_WITH_MAGICS:
+            raise
+        return ast.parse(TransformerManager().transform_cell(source))  # magics become calls
 
 
 def _globals(statement: ast.stmt) -> set[str]:

@@ -88,6 +88,7 @@ def test_the_line_that_raised_stands_alone():
     "value",
     [
         torch.randn(7, 9),
+        torch.full((7, 9), -1.234e-5),
         torch.randn(2, 3, 5) * 1e30,
         torch.full((3, 3), -torch.inf),
         torch.arange(6) * 10**17,

@@ -99,3 +99,44 @@ def test_a_leak_is_explained_where_it_is():
 
     assert "this fn leaks: when token " in " ".join(LEAKS.grade(blind).message.split())
     assert "this fn is causal: whichever token j" in " ".join(LEAKS.grade(lambda fn, x: True).message.split())
+
+
+def test_a_detector_with_a_flaw_earns_at_most_half():
+    for name, wrong in LEAKS.mistakes():
+        verdict = LEAKS.grade(wrong, 1)
+        detects = all(result.failure is None for result in verdict.groups if result.name != "x stays as it is")
+        assert verdict.points <= (5 if detects else 3), name
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_random_replacement_and_an_answer_in_a_tensor_are_enough(seed: int):
+    def by_one_replacement(fn, x):
+        before, leaks = fn(x), torch.tensor(False)
+        for j in range(1, x.shape[1]):
+            changed = x.clone()
+            changed[:, j] = torch.randn_like(changed[:, j])
+            leaks = leaks | (fn(changed)[:, :j] != before[:, :j]).any()
+        return leaks
+
+    verdict = LEAKS.grade(by_one_replacement, seed)
+    assert verdict.passed, verdict.message
+
+
+def test_a_hidden_leak_is_explained_by_what_hides_it():
+    hidden = [LEAKS.judge.explain(case) for case in draw(LEAKS.side, 0) if case.group.startswith("faint")]
+    assert sum("(pushed up, nothing moves)" in said for said in hidden) == 2
+    assert sum("(pushed down, nothing moves)" in said for said in hidden) == 2
+    assert sum("(with all features pushed by the same amount, nothing moves)" in said for said in hidden) == 1
+    assert all(said.startswith("this fn leaks: ") for said in hidden)
+
+
+def test_the_last_hint_and_the_card_say_what_is_new_to_a_learner():
+    assert "another amount for each feature" in LEAKS.hints[-1]
+    for name in ("01.create_causal_mask", "01.create_padding_mask"):
+        shown = [case.shown for case in draw(exercises.get(name).side, 0) if "device" in case.group]
+        assert len(shown) == 1
+        assert "meta is a device without data that stands in for a GPU" in shown[0]
+
+
+def test_effort_is_as_the_lesson_says():
+    assert [(ex.difficulty, ex.minutes) for ex in exercises.lesson("01")] == [(1, 5), (2, 8), (2, 4), (2, 4), (4, 18)]

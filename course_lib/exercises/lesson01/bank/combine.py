@@ -1,7 +1,7 @@
 """Known mistakes and right answers for `combine_masks`."""
 
 from functools import reduce
-from operator import or_, xor
+from operator import and_, or_, xor
 
 import torch
 
@@ -50,13 +50,6 @@ def _returns_in_the_loop(*masks):
     for mask in masks[1:]:
         return masks[0] & mask
     return None
-
-
-def _and_all_in_one(masks):
-    combined = masks[0]
-    for mask in masks[1:]:
-        combined = combined & mask
-    return combined
 
 
 def _forgetful(*masks):
@@ -146,7 +139,7 @@ COMBINE = Exercise(
             "and loop over the rest, however many there are.",
         ),
         "the star is missing": Misconception(
-            _and_all_in_one,
+            lambda masks: reduce(and_, masks),
             "The function is called with each mask as an argument of its own, combine_masks(a, b), and yours takes one "
             "argument. The star in `def combine_masks(*masks)` collects them in a tuple.",
         ),

@@ -66,9 +66,9 @@ def detector(
     """Build a detector: which tokens are changed, and how, and which outputs are compared, and how."""
 
     def detect(fn, x):
-        before = fn(x)
+        before, ways = fn(x), pushes(x)
         for j in tokens(x):
-            for push in pushes(x):
+            for push in ways:
                 changed = x.clone()
                 changed[:, j] = change(x[:, j], push)
                 if differ(outputs(before, j), outputs(fn(changed), j)):
