@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable
+from functools import cache
 from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,14 @@ def _module(run_side: Path) -> ast.Module:
     return ast.parse(run_side.read_text(encoding="utf-8"))
 
 
+@cache
+def _expected(exercise: Exercise) -> list[Observation]:
+    return run(exercise.side, exercise.reference, draw(exercise.side, 3), 3)
+
+
 def _findings(exercise: Exercise, seen: list[Observation]) -> list[tuple[str, str, str | None]]:
     """Judge observations made with seed 3: (group, key, sentence of the failure)."""
-    expected = run(exercise.side, exercise.reference, draw(exercise.side, 3), 3)
-    findings = exercise.judge.findings(seen, draw(exercise.side, 3), expected)
+    findings = exercise.judge.findings(seen, draw(exercise.side, 3), _expected(exercise))
     return [(finding.group, finding.key, finding.failure and finding.failure.sentence) for finding in findings]
 
 
@@ -63,7 +68,7 @@ def test_right_answers_earn_everything(exercise: Exercise, seed: int):
 @every_exercise
 @pytest.mark.parametrize("guess", GUESSES.values(), ids=GUESSES.keys())
 def test_a_guess_earns_nothing(exercise: Exercise, guess: Callable[..., Any]):
-    for seed in range(5):
+    for seed in (0, 3):
         verdict = exercise.grade(guess, seed)
         assert verdict.status == "failed"
         assert verdict.points == 0

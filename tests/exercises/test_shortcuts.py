@@ -1,5 +1,7 @@
 """Forbidden names are found wherever a learner's function reaches them, and nowhere else."""
 
+import time
+
 import pytest
 
 from course_lib.exercises.shortcuts import find_shortcut
@@ -80,3 +82,17 @@ def test_an_own_function_under_a_name_of_the_course_is_free():
 @pytest.mark.parametrize("broken", ["def f(:", "\x00", "(" * 500, "%matplotlib inline\n!ls"])
 def test_broken_cells_are_passed_over(broken: str):
     assert find_shortcut([broken, FOUND["directly"]], "f", FORBIDDEN) == "no"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "def g():\n    n = 0\n    global n", "def g(a, a): pass", "x = " + "+".join(["1"] * 3000), "a" + ".b" * 3000,
+        "%time 1\n" * 600, "!ls\n" * 450 + "x = 1\n" * 5000, "(" * 5000, "\0", "'\ud800'",
+    ],
+)  # fmt: skip
+def test_a_cell_that_defies_the_compiler_hides_no_other_and_takes_no_time(odd):
+    started = time.monotonic()
+    assert find(odd, "def answer(n): return torch.ready_made(n)") == "That is ready made."
+    assert find("def answer(n): return n", odd) is None
+    assert time.monotonic() - started < 5
