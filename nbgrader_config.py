@@ -27,3 +27,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# Feedback and formgrader show what students wrote in markdown.
+c.HTMLExporter.filters = {"markdown2html": "course_lib.grading.nbgrader_glue.safe_markdown"}

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from course_lib.errors import CourseError
 from course_lib.layout import Course
@@ -119,7 +120,8 @@ def release(check: bool) -> None:
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Sandboxes at once.")
 @click.option("--scheduler", metavar="ADDR", help="Run on the Dask cluster at this address instead.")
 @click.option("--db", metavar="URL", help="Gradebook, as an SQLAlchemy address; SQLite under grading/ by default.")
-def grade(lesson: str, workers: int, scheduler: str | None, db: str | None) -> None:
+@click.option("--again", is_flag=True, help="Run everything anew, also what was run before.")
+def grade(lesson: str, workers: int, scheduler: str | None, db: str | None, again: bool) -> None:
     """Grade all submissions of LESSON found in grading/submitted/<student>/<lesson>/.
 
     Each runs in a sandbox without network and without any answer in reach, and is judged outside of it.
@@ -134,7 +136,7 @@ def grade(lesson: str, workers: int, scheduler: str | None, db: str | None) -> N
     grader.students_of(course, chosen)
     self_test()
     with _executor(workers, scheduler) as executor, _bars() as progress:
-        outcomes = grader.grade(course, chosen, executor, db, progress)
+        outcomes = grader.grade(course, chosen, executor, db, progress, again)
     _print_outcomes(outcomes)
     if any(outcome.status in ("failed", "refused") for outcome in outcomes):
         sys.exit(1)
@@ -152,12 +154,18 @@ def feedback(lesson: str, db: str | None) -> None:
     students = sorted(path.parent.name for path in (course.grading / "autograded").glob(f"*/{chosen.name}"))
     if not students:
         raise CourseError(f"There is no graded work for {chosen.name}: run `course grade {chosen.number}` first.")
+    failed = []
     with in_course(course), _bars() as progress:
         tools = api(configuration(course, db))
         for done, student in enumerate(students, 1):
-            succeed(f"write feedback for {student}", tools.generate_feedback(chosen.name, student))
+            try:
+                succeed(f"write feedback for {student}", tools.generate_feedback(chosen.name, student))
+            except CourseError as error:
+                failed.append(str(error))
             progress("writing feedback", done, len(students))
-    click.echo(f"Wrote feedback for {len(students)} students under grading/feedback/.")
+    click.echo(f"Wrote feedback for {len(students) - len(failed)} of {len(students)} students under grading/feedback/.")
+    if failed:
+        raise CourseError("\n".join([*failed, f"Grade them again first: `course grade {chosen.number}`."]))
 
 
 @main.command()
@@ -169,6 +177,8 @@ def export(to: Path, db: str | None) -> None:
     from course_lib.nbgrader_tools import configuration, in_course
 
     course, to = Course.find(), to.absolute()
+    if not to.parent.is_dir():
+        raise CourseError(f"{to.parent} is not a folder: make it first, or choose another place with --to.")
     with in_course(course):
         lines = export_csv(configuration(course, db).CourseDirectory.db_url, to)
     click.echo(f"Wrote {lines} lines to {to}.")
@@ -220,5 +230,5 @@ def _print_outcomes(outcomes: list) -> None:
     table = Table("student", "points", "status", "reason", box=None)
     for outcome in outcomes:
         points = "" if outcome.points is None else f"{outcome.points:g}/{outcome.max_points:g}"
-        table.add_row(outcome.student, points, outcome.status, outcome.reason)
+        table.add_row(*map(Text, (outcome.student, points, outcome.status, outcome.reason)))
     Console().print(table)

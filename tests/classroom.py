@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 
 from course_lib.exercises import Exercise
 from course_lib.grading.submission import is_answer, is_grade
@@ -52,6 +53,21 @@ def submit(course: Course, student: str, notebook: NotebookNode | str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(notebook if isinstance(notebook, str) else json.dumps(notebook), encoding="utf-8")
     return file
+
+
+def autograded(course, student):
+    return nbformat.read(LESSON.file(course.grading / "autograded" / student), as_version=4)
+
+
+def rows_of(course):
+    """What the gradebook holds: student, cell, points and whether a human is asked for."""
+    with Gradebook(f"sqlite:///{course.grading}/gradebook.db") as gradebook:
+        return sorted(
+            (submission.student.id, grade.name, grade.auto_score, grade.needs_manual_grade)
+            for submission in gradebook.assignment_submissions(LESSON.name)
+            for notebook in submission.notebooks
+            for grade in notebook.grades
+        )
 
 
 def grade_cells(notebook: NotebookNode) -> list[NotebookNode]:

@@ -78,6 +78,12 @@ def test_errors_are_one_sentence_that_says_what_to_do(course, words, sentence):
     assert "Traceback" not in done.output
 
 
+def test_export_into_a_folder_that_is_not_there_says_so(course):
+    done = run("export", "--to", "nowhere/marks.csv")
+    assert done.exit_code == 1
+    assert "make it first" in done.output.replace("\n", " ")
+
+
 def test_outside_a_course_every_command_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in (("lab",), ("release",), ("reset", "01"), ("grade", "01"), ("feedback", "01"), ("export",)):

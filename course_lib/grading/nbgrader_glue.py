@@ -4,18 +4,19 @@ nbgrader_config.py names these classes, so `nbgrader autograde`, formgrader's bu
 through the same code.
 """
 
-import hashlib
 import secrets
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bleach
 import nbformat
 from nbconvert.exporters import NotebookExporter
+from nbconvert.filters.markdown import markdown2html
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
+from traitlets.config import Configurable
 
-from course_lib.exercises import exercise
 from course_lib.grading.build import build
 from course_lib.grading.execution import execute, make_job
 from course_lib.grading.sandbox import Limits, self_test
@@ -24,7 +25,14 @@ from course_lib.grading.submission import OURS, Cell, plan, read
 from course_lib.grading.verdicts import NEEDS_HUMAN, judge, record, refuse_all
 from course_lib.layout import Course, Lesson
 
-__all__ = ["RepairingExporter", "SandboxExecute", "SaveVerdicts", "fingerprint", "job_for", "seed_of"]
+__all__ = ["RepairingExporter", "SandboxExecute", "SaveVerdicts", "job_for", "released", "safe_markdown", "seed_of"]
+
+
+TAGS = {
+    *"a abbr blockquote br code del details div em h1 h2 h3 h4 h5 h6 hr i li ol p pre s span strong sub".split(),
+    *"summary sup table tbody td th thead tr ul".split(),
+}
+ATTRIBUTES = {"a": ["href", "title", "id"], "*": ["class", "id"]}
 
 
 class RepairingExporter(NotebookExporter):
@@ -34,8 +42,8 @@ class RepairingExporter(NotebookExporter):
         self, filename: str, resources: dict | None = None, **keywords: Any
     ) -> tuple[str, dict]:
         """Read `filename`, repaired if it lies under the submitted directory, and run the preprocessors on it."""
-        course, file = Course.find(Path(filename).parent), Path(filename).resolve()
-        if not file.is_relative_to(course.grading / "submitted"):
+        course, file = _course(self), Path(filename).resolve()
+        if not file.is_relative_to((course.grading / "submitted").resolve()):
             return super().from_filename(filename, resources, **keywords)
         notebook = read(file, released(course, Lesson(resources["nbgrader"]["assignment"])))
         resources.setdefault("metadata", {}).update(name=file.stem, path=str(file.parent))
@@ -47,8 +55,7 @@ class SandboxExecute(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Give the notebook the outputs that nbgrader reads points from."""
-        course = Course.find(Path(resources["metadata"]["path"]))
-        lesson = Lesson(resources["nbgrader"]["assignment"])
+        course, lesson = _course(self), Lesson(resources["nbgrader"]["assignment"])
         unreadable = nb.metadata.get(OURS, {}).get("unreadable")
         if unreadable:
             record(nb, [], b'{"cells": []}', refuse_all(nb, unreadable))
@@ -61,7 +68,6 @@ class SandboxExecute(NbGraderPreprocessor):
             result = execute(job)
             store.put(key(job), result)
         record(nb, cells, result, judge(cells, result, seed_of(course, lesson)))
-        nb.metadata[OURS]["fingerprint"] = fingerprint(job)
         return nb, resources
 
 
@@ -76,6 +82,16 @@ class SaveVerdicts(SaveAutoGrades):
             )
             grade.auto_score, grade.needs_manual_grade = None, True
             self.gradebook.db.commit()
+
+
+def safe_markdown(source: str) -> str:
+    """Render a markdown cell without anything a browser would run or fetch, for a page of the instructor's."""
+    return bleach.clean(markdown2html(source), TAGS, ATTRIBUTES, strip=True)
+
+
+def _course(configured: Configurable) -> Course:
+    """The course of nbgrader_config.py; never looked for from a submission, which may hold such a file of its own."""
+    return Course(Path(configured.config.CourseDirectory.root))
 
 
 def job_for(course: Course, lesson: Lesson, cells: list[Cell]) -> bytes:
@@ -95,17 +111,6 @@ def seed_of(course: Course, lesson: Lesson) -> int:
 def released(course: Course, lesson: Lesson) -> NotebookNode:
     """Read the lesson as it was released."""
     return nbformat.read(lesson.file(course.notebooks), as_version=4)
-
-
-def fingerprint(job: bytes) -> str:
-    """Name everything a grade depends on: the job, and the code that judges."""
-    return hashlib.sha256(job + _judging_code()).hexdigest()
-
-
-@cache
-def _judging_code() -> bytes:
-    folder = Path(exercise.__file__).parent.parent
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))
 
 
 @cache

@@ -48,15 +48,16 @@ def repair(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
     """Put the released grade cells back in place, once each and unchanged; the student's own code is left as it is."""
     grade_cells = {_name(cell): cell for cell in released.cells if is_grade(cell)}
     marked = {_name(cell): cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata}
+    last = {_name(cell): number for number, cell in enumerate(notebook.cells)}
     repairs: list[str] = []
     cells: list[NotebookNode] = []
     seen_ids: set[str] = set()
     seen_names: set[str] = set()
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
         name = _name(cell)
         if name in grade_cells:
-            if name in seen_names:
-                repairs.append(f"the second copy of the cell {name} was left out")
+            if number < last[name]:  # a copy above the answer would find nothing there
+                repairs.append(f"a copy of the cell {name} was left out")
                 continue
             repaired = _copy(grade_cells[name])
             if _text(cell) != repaired.source:
@@ -78,7 +79,7 @@ def repair(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
 
 
 def plan(notebook: NotebookNode) -> list[Cell]:
-    """List the cells to run, in order: all code but the experiments; grade cells know their exercise."""
+    """List the cells to run, in order; of experiments only what they define. Grade cells know their exercise."""
     if "unreadable" in notebook.metadata.get(OURS, {}):
         return []
     cells = []
@@ -89,7 +90,19 @@ def plan(notebook: NotebookNode) -> list[Cell]:
             cells.append(Cell(index, cell.source, exercise_of(cell)))
         elif is_answer(cell) or EXPERIMENT not in cell.metadata.get("tags", []):
             cells.append(Cell(index, cell.source))
+        elif definitions := _definitions(cell.source):
+            cells.append(Cell(index, definitions))
     return cells
+
+
+def _definitions(source: str) -> str:
+    """The functions and classes of an experiment: a learner may have put a helper there."""
+    try:
+        body = ast.parse(source).body
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        return "\n\n".join(ast.unparse(statement) for statement in body if isinstance(statement, kinds))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
 
 
 def exercise_of(cell: NotebookNode) -> str | None:
@@ -161,5 +174,6 @@ def _copy(node: NotebookNode) -> NotebookNode:
 
 def _text(cell: Any) -> str:
     source = cell.get("source", "")
-    return "".join(map(str, source)) if isinstance(source, list) else str(source)
+    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    return text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair could not be written to a file
 

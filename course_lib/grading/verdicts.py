@@ -11,7 +11,7 @@ from nbformat.v4 import new_output
 from course_lib import exercises
 from course_lib.exercises.card import colour, to_html
 from course_lib.exercises.evidence import EvidenceError, unpack
-from course_lib.exercises.exercise import Exercise, Verdict
+from course_lib.exercises.exercise import CHECKER_FAILED, Exercise, Verdict
 from course_lib.exercises.shortcuts import find_shortcut
 from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
 
@@ -37,7 +37,11 @@ def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
         if cell.exercise is not None:
             exercise = exercises.get(cell.exercise)
             before = [results[earlier.index]["status"] for earlier in cells[:number] if earlier.exercise is None]
-            verdicts[cell.index] = _verdict(exercise, results[cell.index], before, sources, seed)
+            try:
+                verdicts[cell.index] = _verdict(exercise, results[cell.index], before, sources, seed)
+            except Exception as error:  # ours, so nobody's zero
+                reason = f"{CHECKER_FAILED} ({type(error).__name__}: {error})"
+                verdicts[cell.index] = exercise.refuse("checker failed", reason)
     return verdicts
 
 

@@ -2,22 +2,28 @@
 
 import csv
 import json
-import shutil
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
+from concurrent.futures import ThreadPoolExecutor
 
-import nbformat
 import pytest
 from click.testing import CliRunner
-from nbgrader.api import Gradebook
 
 from course_lib import exercises
 from course_lib.cli import main
 from course_lib.grading.grader import grade
 from course_lib.grading.nbgrader_glue import seed_of
 from course_lib.grading.submission import OURS, is_answer
-from tests.classroom import LESSON, answered, bank_sources, grade_cells, make_course, released, solved, submit
+from tests.classroom import (
+    LESSON,
+    answered,
+    autograded,
+    bank_sources,
+    grade_cells,
+    make_course,
+    released,
+    rows_of,
+    solved,
+    submit,
+)
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(600)]
 
@@ -68,10 +74,6 @@ def expected(exercise, work, seed):
     if work == "right":
         return exercise.points
     return 0 if work == "empty" else exercise.grade(exercise.misconceptions[work].wrong, seed).points
-
-
-def autograded(course, student):
-    return nbformat.read(LESSON.file(course.grading / "autograded" / student), as_version=4)
 
 
 def facts(course, student):
@@ -143,17 +145,6 @@ class NoExecutor(ThreadPoolExecutor):
         raise AssertionError("something was executed again")
 
 
-def rows_of(course):
-    """What the gradebook holds: student, cell, points and whether a human is asked for."""
-    with Gradebook(f"sqlite:///{course.grading}/gradebook.db") as gradebook:
-        return sorted(
-            (submission.student.id, grade.name, grade.auto_score, grade.needs_manual_grade)
-            for submission in gradebook.assignment_submissions(LESSON.name)
-            for notebook in submission.notebooks
-            for grade in notebook.grades
-        )
-
-
 def test_grading_again_runs_nothing_and_changes_nothing(classroom):
     course, deserved, _ = classroom
     before = rows_of(course)
@@ -171,98 +162,3 @@ def test_a_lost_gradebook_is_filled_again_from_the_store(classroom):
     with NoExecutor(1) as pool:
         grade(course, LESSON, pool)
     assert [row[2:] for row in rows_of(course)] == points
-
-
-class Counting(ThreadPoolExecutor):
-    """Counts what it is given."""
-
-    def __init__(self):
-        super().__init__(2)
-        self.counter = count()
-        self.given = 0
-
-    def submit(self, *arguments, **keywords) -> Future:
-        self.given = next(self.counter) + 1
-        return super().submit(*arguments, **keywords)
-
-
-def test_damaged_hand_ins_are_graded_or_named_and_hide_nobody_else(tmp_path):
-    course = make_course(tmp_path)
-    submit(course, "ada", solved())
-    submit(course, "copy-of-ada", solved())
-    submit(course, "broken", "{")
-    without = solved()
-    without.cells = [cell for cell in without.cells if cell.id != "create-causal-mask-check"]
-    submit(course, "deleted", without)
-    submit(course, "renamed", solved()).rename(tmp_path / "grading/submitted/renamed/01_causal_mask/mine.ipynb")
-    link = submit(course, "link", solved())
-    link.unlink()
-    link.symlink_to(tmp_path / "grading/gradebook.db")
-    with Counting() as pool:
-        outcomes = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
-    assert pool.given == 1  # equal code is executed once; the cell that was deleted is back
-    assert (outcomes["ada"].status, outcomes["ada"].points) == ("graded", MOST)
-    assert (outcomes["copy-of-ada"].status, outcomes["copy-of-ada"].points) == ("graded", MOST)
-    assert (outcomes["deleted"].status, outcomes["deleted"].points) == ("repaired", MOST)
-    assert (outcomes["broken"].status, outcomes["broken"].points) == ("unreadable", 0)
-    assert "cannot be read as a notebook" in outcomes["broken"].reason
-    assert outcomes["renamed"].status == "refused"
-    assert "only mine.ipynb: rename the file" in outcomes["renamed"].reason
-    assert outcomes["link"].status == "refused"
-    assert "symbolic link" in outcomes["link"].reason
-    assert not (course.grading / "autograded" / "link").exists()
-
-
-class Failing(ThreadPoolExecutor):
-    """A sandbox that does not start for the first submission."""
-
-    def submit(self, function, job) -> Future:
-        self.count = getattr(self, "count", 0) + 1
-        return super().submit((lambda job: 1 / 0) if self.count == 1 else function, job)
-
-
-def test_a_run_that_fails_costs_nobody_else_the_grade_and_is_made_up_for(tmp_path):
-    course = make_course(tmp_path)
-    submit(course, "ada", solved())
-    submit(course, "bob", released())
-    with Failing(1) as pool:
-        first = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
-    assert (first["ada"].status, first["bob"].status) == ("failed", "graded")
-    assert "division by zero" in first["ada"].reason
-    with ThreadPoolExecutor(1) as pool:
-        again = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
-    assert (again["ada"].status, again["ada"].points, again["bob"].status) == ("graded", MOST, "unchanged")
-
-
-def test_a_course_without_solutions_grades_too(tmp_path):
-    course = make_course(tmp_path)
-    shutil.rmtree(course.solutions)
-    given = LESSON.file(course.notebooks).read_bytes()
-    submit(course, "ada", solved())
-    with ThreadPoolExecutor(1) as pool:
-        (outcome,) = grade(course, LESSON, pool)
-    assert (outcome.status, outcome.points) == ("graded", MOST)
-    assert LESSON.file(course.notebooks).read_bytes() == given
-
-
-def test_a_human_decides_where_the_checker_failed(tmp_path, monkeypatch):
-    course = make_course(tmp_path)
-    submit(course, "ada", solved())
-    monkeypatch.setattr(type(EXERCISES[0].judge), "findings", lambda *a: 1 / 0)
-    with ThreadPoolExecutor(1) as pool:
-        (outcome,) = grade(course, LESSON, pool)
-    assert outcome.status == "needs a human"
-    scores = {row[2:] for row in rows_of(course)}
-    assert scores == {(None, True)}
-
-
-def test_progress_is_told_and_a_second_student_waits_for_no_first(tmp_path):
-    course = make_course(tmp_path)
-    submit(course, "ada", solved())
-    submit(course, "bob", released())
-    told = []
-    started = time.monotonic()
-    with ThreadPoolExecutor(2) as pool:
-        grade(course, LESSON, pool, progress=lambda *stage: told.append(stage))
-    assert told == [("running", 1, 2), ("running", 2, 2), ("recording", 1, 2), ("recording", 2, 2)]
-    assert time.monotonic() - started < 100

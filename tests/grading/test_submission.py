@@ -85,6 +85,21 @@ def test_a_copied_cell_counts_once(name):
     nbformat.validate(repaired)
 
 
+def test_a_helper_defined_in_an_experiment_is_there_when_grading():
+    notebook = solved()
+    cell = next(cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
+    cell.source = "import course_lib.plots\nx = 1 / 0\n\ndef helper(n):\n    return n\n"
+    planned = {notebook.cells[entry.index].id: entry.source for entry in plan(repair(notebook, released()))}
+    assert planned[cell.id] == "def helper(n):\n    return n"
+
+
+def test_a_check_pasted_above_its_answer_counts_where_it_stands_last():
+    notebook = solved()
+    notebook.cells.insert(1, deepcopy(cell_named(notebook, CHECK)))
+    repaired = repair(notebook, released())
+    assert place(repaired, CHECK) > place(repaired, "create-causal-mask")
+
+
 def test_lost_metadata_is_found_again_by_the_cell_id():
     notebook = solved()
     for cell in notebook.cells:
