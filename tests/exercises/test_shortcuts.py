@@ -93,6 +93,6 @@ def test_broken_cells_are_passed_over(broken: str):
 )  # fmt: skip
 def test_a_cell_that_defies_the_compiler_hides_no_other_and_takes_no_time(odd):
     started = time.monotonic()
-    assert find_shortcut([odd, "def answer(n): return torch.ready_made(n)"], "answer", FORBIDDEN) == "That is ready made."
-    assert find_shortcut(["def answer(n): return n", odd], "answer", FORBIDDEN) is None
+    assert find_shortcut([odd, FOUND["directly"]], "f", FORBIDDEN) == "no"
+    assert find_shortcut(["def f(n): return n", odd], "f", FORBIDDEN) is None
     assert time.monotonic() - started < 5
