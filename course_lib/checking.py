@@ -12,8 +12,8 @@ from IPython.display import display
 
 from course_lib import exercises, labbook
 from course_lib.errors import CourseError
-from course_lib.exercises.card import colour, to_html
-from course_lib.exercises.exercise import Exercise, Verdict
+from course_lib.exercises.card import Verdict, colour, to_html
+from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.shortcuts import find_shortcut
 
 __all__ = ["CheckFailed", "UnknownExercise", "check", "hint", "progress"]
@@ -140,6 +140,6 @@ def _note(verdict: Verdict) -> None:
 
 
 def _show(text: str) -> None:
-    display({"text/plain": text, "text/html": to_html(text)}, raw=True)
+    display({"text/plain": text, "text/html": to_html(text)}, metadata={"course": "card"}, raw=True)
 
 

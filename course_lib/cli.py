@@ -76,8 +76,8 @@ def check(lesson: str) -> None:
         raise CourseError(f"You have no {mine.relative_to(course.root)} yet: `course lab {lesson}` makes it.")
     with _bars() as progress:
         cards = check_notebook(mine, course.home, lambda done, total: progress("running", done, total))
-    click.echo("\n\n".join(cards))
-    solved = sum(card.lstrip("\x1b[0123456789m").startswith("✓") for card in cards)
+    click.echo("\n\n".join(card for _, card in cards))
+    solved = sum(passed for passed, _ in cards)
     click.echo(f"\n{solved} of {len(cards)} exercises solved.")
     sys.exit(0 if solved == len(cards) else 1)
 

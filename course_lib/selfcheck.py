@@ -15,8 +15,8 @@ __all__ = ["check_notebook"]
 CELL_SECONDS = 300  # a learner's own machine, and experiments may train
 
 
-def check_notebook(file: Path, home: Path, progress: Callable[[int, int], None]) -> list[str]:
-    """Run a copy of the notebook from the top, errors and all; returns the card of every check, in order.
+def check_notebook(file: Path, home: Path, progress: Callable[[int, int], None]) -> list[tuple[bool, str]]:
+    """Run a copy of the notebook from the top, errors and all; returns of every check whether it passed, and its card.
 
     home: where the lab book is. progress: is told how many of how many cells are done.
     Raises CourseError if the file is no notebook, or a cell never ends or ends its kernel.
@@ -44,13 +44,13 @@ def check_notebook(file: Path, home: Path, progress: Callable[[int, int], None])
     return [_card(cell) for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
 
 
-def _card(cell: nbformat.NotebookNode) -> str:
+def _card(cell: nbformat.NotebookNode) -> tuple[bool, str]:
     """What a check showed; where it raised something else, that in one line."""
     for output in cell.get("outputs", []):
         if output.output_type == "error" and output.ename == "CheckFailed":
-            return "\n".join(output.traceback)
+            return False, "\n".join(output.traceback)
         if output.output_type == "error":
-            return f"✗ {cell.source}\n\n{output.ename}: {output.evalue}"
-        if output.output_type == "display_data" and "text/plain" in output.data:
-            return output.data["text/plain"]
-    return f"○ {cell.source}\n\nThis check showed nothing."
+            return False, f"✗ {cell.source}\n\n{output.ename}: {output.evalue}"
+        if output.output_type == "display_data" and output.metadata.get("course") == "card":
+            return True, output.data["text/plain"]
+    return False, f"○ {cell.source}\n\nThis check showed nothing."

@@ -6,7 +6,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.exercises.exercise import Exercise, Verdict
+from course_lib.exercises.card import Verdict
+from course_lib.exercises.exercise import Exercise
 
 __all__ = ["Exercise", "Verdict", "all", "get", "lesson"]
 

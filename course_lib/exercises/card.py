@@ -1,17 +1,17 @@
-"""The verdict card: what a learner reads after a check, as plain text of at most 79 columns."""
+"""A verdict and its card: what a learner reads after a check, as plain text of at most 79 columns."""
 
 import re
 import textwrap
+from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
 
 import torch
 from torch import Tensor
 
-from course_lib.exercises.exercise import Verdict
 from course_lib.exercises.judging import Failure
 
-__all__ = ["colour", "render", "to_html"]
+__all__ = ["GroupResult", "Verdict", "colour", "render", "to_html"]
 
 WIDTH = 79
 AXES = {-4: "sequences", -3: "heads", -2: "queries"}  # of a mask, from its end
@@ -19,6 +19,48 @@ LARGEST = 8  # rows and columns of a tensor that are shown
 MOST_INPUTS = 3  # drawn beside an answer; one of more is no longer traced by eye
 PASSED, FAILED, OPEN = "✓", "✗", "○"
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One case group: its name, the points it gave of those it could, and its first failure.
+
+    counted: False while the first group fails: a mask with the wrong pattern earns nothing for its device.
+    """
+
+    name: str
+    points: float
+    max_points: float
+    failure: Failure | None
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a piece of work is worth, and why.
+
+    status: passed, failed, not written, forbidden, no evidence, or checker failed, which is nobody's zero.
+    misconception: name of the known mistake the work looks like, else None; hint: what the bank says to it.
+    """
+
+    exercise: str
+    status: str
+    points: float
+    max_points: float
+    groups: tuple[GroupResult, ...] = ()
+    misconception: str | None = None
+    hint: str = ""
+    reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the work earns all points."""
+        return self.status == "passed"
+
+    @property
+    def message(self) -> str:
+        """The verdict card as plain text."""
+        return render(self)
 
 
 def render(verdict: Verdict) -> str:

@@ -7,56 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from course_lib.exercises.judging import EXACT, Equality, Failure, Judge, Misconception, Pattern
+from course_lib.exercises.card import GroupResult, Verdict
+from course_lib.exercises.judging import EXACT, Equality, Judge, Misconception, Pattern
 from course_lib.exercises.running import Case, Observation, RunSide, draw, run
 
-__all__ = ["Exercise", "GroupResult", "Verdict", "forget_runs", "run_mistake"]
+__all__ = ["Exercise", "forget_runs", "run_mistake"]
 
 CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
-
-
-@dataclass(frozen=True)
-class GroupResult:
-    """One case group: its name, the points it gave of those it could, and its first failure.
-
-    counted: False while the first group fails: a mask with the wrong pattern earns nothing for its device.
-    """
-
-    name: str
-    points: float
-    max_points: float
-    failure: Failure | None
-    counted: bool = True
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a piece of work is worth, and why.
-
-    status: passed, failed, not written, forbidden, no evidence, or checker failed, which is nobody's zero.
-    misconception: name of the known mistake the work looks like, else None; hint: what the bank says to it.
-    """
-
-    exercise: str
-    status: str
-    points: float
-    max_points: float
-    groups: tuple[GroupResult, ...] = ()
-    misconception: str | None = None
-    hint: str = ""
-    reason: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the work earns all points."""
-        return self.status == "passed"
-
-    @property
-    def message(self) -> str:
-        """The verdict card as plain text."""
-        from course_lib.exercises.card import render  # the card reads verdicts, so it is imported late
-
-        return render(self)
 
 
 @dataclass(frozen=True, eq=False)

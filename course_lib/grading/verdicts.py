@@ -9,9 +9,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from course_lib import exercises
-from course_lib.exercises.card import colour, to_html
+from course_lib.exercises.card import Verdict, colour, to_html
 from course_lib.exercises.evidence import EvidenceError, unpack
-from course_lib.exercises.exercise import CHECKER_FAILED, Exercise, Verdict
+from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
 from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
 

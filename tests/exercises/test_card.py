@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.exercises import card
-from course_lib.exercises.exercise import GroupResult, Verdict
+from course_lib.exercises.card import GroupResult, Verdict
 from course_lib.exercises.judging import Failure
 
 

@@ -127,17 +127,6 @@ def test_nothing_of_evidence_or_bank_is_kept_with_the_notebooks(classroom):
     assert not any(m.hint in perfect for e in EXERCISES for m in e.misconceptions.values())
 
 
-def test_feedback_is_written_for_everyone_and_shows_the_card(classroom, monkeypatch):
-    course, deserved, _ = classroom
-    monkeypatch.chdir(course.root)
-    done = CliRunner().invoke(main, ["feedback", "01"])
-    assert done.exit_code == 0, done.output
-    pages = {path.parts[-3]: path for path in (course.grading / "feedback").rglob("*.html")}
-    assert set(pages) == set(deserved)
-    assert "It looks like: transposed." in pages["wrong-00"].read_text()
-    assert "application/vnd.course" not in pages["perfect"].read_text()
-
-
 class NoExecutor(ThreadPoolExecutor):
     """An executor that must not be needed."""
 
@@ -153,12 +142,3 @@ def test_grading_again_runs_nothing_and_changes_nothing(classroom):
     assert {outcome.status for outcome in outcomes} == {"unchanged"}
     assert rows_of(course) == before
     assert len(before) == len(deserved) * len(EXERCISES)
-
-
-def test_a_lost_gradebook_is_filled_again_from_the_store(classroom):
-    course, _, _ = classroom
-    points = [row[2:] for row in rows_of(course)]
-    (course.grading / "gradebook.db").unlink()
-    with NoExecutor(1) as pool:
-        grade(course, LESSON, pool)
-    assert [row[2:] for row in rows_of(course)] == points

@@ -16,7 +16,7 @@ from course_lib import exercises
 from course_lib.cli import main
 from course_lib.grading.grader import grade, refusal
 from course_lib.grading.submission import OURS
-from tests.classroom import LESSON, autograded, make_course, released, rows_of, solved, submit
+from tests.classroom import LESSON, answered, autograded, make_course, released, rows_of, solved, submit
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(300)]
 
@@ -210,6 +210,34 @@ def test_a_hand_in_that_is_no_notebook_is_refused_with_what_to_do(tmp_path):
     assert refusal(course, LESSON, "empty") == "there is no causal_mask.ipynb in it: ask for the notebook"
     assert "is not a folder" in refusal(course, LESSON, "file")
     assert "pipe is a symbolic link, or no plain file" in refusal(course, LESSON, "pipe")
+
+
+def test_feedback_is_written_for_everyone_and_shows_the_card(tmp_path, monkeypatch):
+    course = make_course(tmp_path)
+    submit(course, "ada", solved())
+    wrong = "return torch.ones(1, 1, n, n, dtype=bool, device=device).triu()"
+    submit(course, "bob", answered({"create-causal-mask": f"def create_causal_mask(n, device=None): {wrong}"}))
+    with ThreadPoolExecutor(2) as pool:
+        grade(course, LESSON, pool)
+    monkeypatch.chdir(course.root)
+    done = CliRunner().invoke(main, ["feedback", "01"])
+    assert done.exit_code == 0, done.output
+    pages = {path.parts[-3]: path.read_text() for path in (course.grading / "feedback").rglob("*.html")}
+    assert set(pages) == {"ada", "bob"}
+    assert "It looks like: transposed." in pages["bob"]
+    assert "application/vnd.course" not in pages["ada"]
+
+
+def test_a_lost_gradebook_is_filled_again_from_the_store(tmp_path):
+    course = make_course(tmp_path)
+    submit(course, "ada", solved())
+    with Counting() as pool:
+        grade(course, LESSON, pool)
+        before = rows_of(course)
+        (course.grading / "gradebook.db").unlink()
+        grade(course, LESSON, pool)
+    assert pool.given == 1
+    assert rows_of(course) == before
 
 
 def test_feedback_runs_nothing_that_a_student_wrote(tmp_path, monkeypatch):
