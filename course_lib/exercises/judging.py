@@ -8,7 +8,7 @@ none, so it is given on strong evidence alone.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, no_type_check, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,7 +53,6 @@ class Failure:
     inputs: tuple[tuple[str, Tensor], ...] = ()
 
 
-@no_type_check
 class Wrong(NamedTuple):
     """A wrong answer: its case group, what came and what was expected; both None where there is no single answer."""
 
@@ -96,7 +95,6 @@ class Judge(Protocol):
     def alike(self, mine: Pattern, theirs: Pattern) -> float: ...
 
 
-@no_type_check
 @dataclass(frozen=True)
 class Equality:
     """Each case must give what the reference gives, to a stated tolerance.
@@ -232,7 +230,6 @@ class Predicates:
         return float(bool(mine) and set(mine) == set(theirs))
 
 
-@no_type_check
 def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Failure | None:
     """Compare two observations; None when they agree, else the first difference in words."""
     if want.kind == "error" or got.kind == "error":
@@ -306,7 +303,6 @@ def _advice(got: Observation, want: Observation) -> str:
     return ""
 
 
-@no_type_check
 def _words(error: Observation) -> str:
     """An exception's message without the sizes and names that differ from one notebook to the next."""
     return SIZES.sub("", NAMES.sub("", error.text))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, no_type_check
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -157,7 +157,6 @@ PLAIN, BENT, GATED = range(3)
 Pairs = Callable[[int, int], bool]  # does output i read token j?
 
 
-@no_type_check
 def _outputs(x: Tensor, weights: Tensor, bias: Tensor, bend: Tensor, shift: Tensor, gate: float) -> Tensor:
     """Give the outputs of a model for m of its n tokens.
 
@@ -253,7 +252,6 @@ def _step_case(generator: torch.Generator, group: str, kind: int, scale: float =
     return replace(case, args=(partial(_stepping, base, x[0].clone(), kind), x))
 
 
-@no_type_check
 def _stepping(base: Callable[[Tensor], Tensor], known: Tensor, kind: int, x: Tensor) -> Tensor:
     """Give the outputs of `base`, one step aside where a token of x from 2 on is not as `known`.
 

@@ -1,7 +1,5 @@
 """Leak detectors, wrong and right, as learners write them."""
 
-from typing import no_type_check
-
 import torch
 
 __all__ = [
@@ -30,22 +28,18 @@ __all__ = [
 ]
 
 
-@no_type_check
 def differ(a, b):
     return not torch.equal(a, b)
 
 
-@no_type_check
 def up(x):
     return [(1 + x.abs().amax()) * torch.linspace(1, 2, x.shape[-1])]
 
 
-@no_type_check
 def down(x):
     return [-up(x)[0]]
 
 
-@no_type_check
 def pushes(x):
     return up(x) + down(x)
 
@@ -62,7 +56,6 @@ def even(x):
     return even_up(x) + even_down(x)
 
 
-@no_type_check
 def detector(
     tokens=lambda x: range(1, x.shape[1]),
     outputs=lambda y, j: y[:, :j],
