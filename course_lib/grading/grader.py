@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.utils import parse_utc
 from traitlets.config import Config
 
 from course_lib import exercises
@@ -210,6 +211,14 @@ def _noted(note: Path) -> list | None:
         return None
 
 
+def _is_time(file: Path) -> bool:
+    """Whether nbgrader, which reads this file if it is there, will find a time in it."""
+    try:
+        return not file.exists() or parse_utc(file.read_text(encoding="utf-8").strip()) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
 def refusal(course: Course, lesson: Lesson, student: str) -> str:
     """Say why a hand-in is not touched; empty if all is well."""
     folder = course.grading / "submitted" / student / lesson.name
@@ -220,6 +229,8 @@ def refusal(course: Course, lesson: Lesson, student: str) -> str:
     for path in (folder.parent, folder, *folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             return f"{path.name} is a symbolic link, or no plain file: ask for the files themselves"
+    if not _is_time(folder / "timestamp.txt"):
+        return "timestamp.txt holds no time of hand-in: write one such as 2026-01-31 18:00:00 UTC into it, or delete it"
     if (folder / lesson.notebook).is_file():
         return ""
     found = [path.name for path in sorted(folder.rglob("*.ipynb"))]

@@ -212,6 +212,16 @@ def test_a_hand_in_that_is_no_notebook_is_refused_with_what_to_do(tmp_path):
     assert "pipe is a symbolic link, or no plain file" in refusal(course, LESSON, "pipe")
 
 
+def test_a_time_of_hand_in_is_kept_and_nonsense_in_its_place_is_refused(tmp_path):
+    course = make_course(tmp_path)
+    for name, text in {"ada": "2026-01-31 18:00:00 UTC\n", "bob": "yesterday evening", "eve": "\udcff"}.items():
+        file = submit(course, name, solved()).with_name("timestamp.txt")
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert refusal(course, LESSON, "ada") == ""
+    assert "timestamp.txt holds no time" in refusal(course, LESSON, "bob")
+    assert "timestamp.txt holds no time" in refusal(course, LESSON, "eve")
+
+
 def test_feedback_is_written_for_everyone_and_shows_the_card(tmp_path, monkeypatch):
     course = make_course(tmp_path)
     submit(course, "ada", solved())
