@@ -162,7 +162,7 @@ class SandboxedKernel:
 
     def _connect(self, deadline: float) -> None:
         """Connect once the kernel listens, before any code of the student runs, and never again."""
-        self._iopub = self._channel(IOPUB, "SUB", deadline)
+        self._channel(IOPUB, "SUB", deadline)
         self._shell = self._channel(SHELL, "DEALER", deadline)
         self._poll = select.poll()
         for channel in self._channels:

@@ -58,7 +58,7 @@ class SandboxExecute(NbGraderPreprocessor):
         course, lesson = _course(self), Lesson(resources["nbgrader"]["assignment"])
         unreadable = nb.metadata.get(OURS, {}).get("unreadable")
         if unreadable:
-            record(nb, [], b'{"cells": []}', refuse_all(nb, unreadable))
+            record(nb, b'{"cells": []}', refuse_all(nb, unreadable))
             return nb, resources
         cells = plan(nb)
         job, store = job_for(course, lesson, cells), Store(course.grading / "store")
@@ -67,7 +67,7 @@ class SandboxExecute(NbGraderPreprocessor):
             _require_sandbox()
             result = execute(job)
             store.put(key(job), result)
-        record(nb, cells, result, judge(cells, result, seed_of(course, lesson)))
+        record(nb, result, judge(cells, result, seed_of(course, lesson)))
         return nb, resources
 
 

@@ -45,9 +45,7 @@ def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
     return verdicts
 
 
-def record(
-    notebook: NotebookNode, cells: list[Cell], result: bytes, verdicts: dict[int, Verdict]
-) -> None:
+def record(notebook: NotebookNode, result: bytes, verdicts: dict[int, Verdict]) -> None:
     """Write outputs into the notebook in nbgrader's own terms: all points without error, some as a last number,
     none as an error. Display outputs of the student's cells are kept as text and PNG only, since a browser shows them.
     """

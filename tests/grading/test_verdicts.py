@@ -32,7 +32,7 @@ def graded(student=None, *, status="ok", evidence=None, outputs=(), answer=None,
         for cell in cells
     ]
     result = json.dumps({"cells": entries}).encode()
-    record(notebook, cells, result, judge(cells, result, SEED))
+    record(notebook, result, judge(cells, result, SEED))
     return grade_cells(notebook)[0], notebook
 
 
@@ -113,7 +113,7 @@ def test_a_checker_that_fails_is_nobodys_zero(monkeypatch):
 def test_an_unreadable_notebook_gets_its_reason_in_every_exercise(tmp_path):
     (tmp_path / "causal_mask.ipynb").write_text("{")
     notebook = read(tmp_path / "causal_mask.ipynb", released())
-    record(notebook, [], b'{"cells": []}', refuse_all(notebook, notebook.metadata.course.unreadable))
+    record(notebook, b'{"cells": []}', refuse_all(notebook, notebook.metadata.course.unreadable))
     for cell in grade_cells(notebook):
         assert determine_grade(cell)[0] == 0
         assert "cannot be read as a notebook" in card(cell).replace("\n", " ")
