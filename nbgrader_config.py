@@ -19,6 +19,7 @@ c.ClearSolutions.code_stub = {
 }
 
 # Student code runs in the sandbox and is judged outside: our classes stand where nbgrader's own would execute and save.
+c.Autograde.pre_convert_hook = "course_lib.grading.nbgrader_glue.choose_notebook"
 c.Autograde.exporter_class = "course_lib.grading.nbgrader_glue.RepairingExporter"
 c.Autograde.autograde_preprocessors = [
     "course_lib.grading.nbgrader_glue.SandboxExecute",
@@ -26,6 +27,13 @@ c.Autograde.autograde_preprocessors = [
     "course_lib.grading.nbgrader_glue.SaveVerdicts",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# Students do not read the flags.
+c.GenerateFeedback.preprocessors = [
+    "course_lib.grading.nbgrader_glue.ForStudents",
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 
 # Feedback and formgrader show what students wrote in markdown.

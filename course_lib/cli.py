@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -180,7 +181,7 @@ def export(to: Path, db: str | None) -> None:
     if not to.parent.is_dir():
         raise CourseError(f"{to.parent} is not a folder: make it first, or choose another place with --to.")
     with in_course(course):
-        lines = export_csv(configuration(course, db).CourseDirectory.db_url, to)
+        lines = export_csv(course, configuration(course, db).CourseDirectory.db_url, to)
     click.echo(f"Wrote {lines} lines to {to}.")
 
 
@@ -230,5 +231,15 @@ def _print_outcomes(outcomes: list) -> None:
     table = Table("student", "points", "status", "reason", box=None)
     for outcome in outcomes:
         points = "" if outcome.points is None else f"{outcome.points:g}/{outcome.max_points:g}"
-        table.add_row(*map(Text, (outcome.student, points, outcome.status, outcome.reason)))
-    Console().print(table)
+        status = f"{outcome.status}, unchanged" if outcome.unchanged else outcome.status
+        table.add_row(*map(Text, (outcome.student, points, status, outcome.reason)))
+    console = Console()
+    console.print(table)
+    flagged = Table("worth a look", "", box=None)
+    for outcome in outcomes:
+        for flag in outcome.flags:
+            flagged.add_row(Text(outcome.student), Text("".join(c if c.isprintable() else " " for c in flag)))
+    if flagged.row_count:
+        console.print("\n", flagged, sep="")
+    counts = Counter(outcome.status for outcome in outcomes)
+    console.print(f"\n{len(outcomes)} hand-ins: {', '.join(f'{n} {status}' for status, n in counts.most_common())}.")

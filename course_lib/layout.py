@@ -1,5 +1,6 @@
 """Where things are: the folders of a course, and the files of a lesson."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,20 @@ class Course:
     def grading(self) -> Path:
         """Everything made while grading."""
         return self.root / "grading"
+
+    @property
+    def executions(self) -> Path:
+        """What submissions gave when they were run: a cache, which deleting costs only time."""
+        return self.root / ".cache" / "executions"
+
+    def hand_in(self, lesson: Lesson, student: str) -> Path:
+        """The folder in which a student's work on a lesson lies."""
+        return self.grading / "submitted" / student / lesson.name
+
+    def handed_in(self, lesson: Lesson) -> list[str]:
+        """Name the students who handed in anything for a lesson."""
+        folders = (self.grading / "submitted").glob("*")
+        return sorted(path.name for path in folders if os.path.lexists(path / lesson.name))
 
     @classmethod
     def find(cls, start: Path | None = None) -> "Course":

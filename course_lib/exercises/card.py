@@ -39,7 +39,8 @@ class GroupResult:
 class Verdict:
     """What a piece of work is worth, and why.
 
-    status: passed, failed, not written, forbidden, no evidence, or checker failed, which is nobody's zero.
+    status: passed, failed, not written, forbidden, no evidence, limit hit (it had to be stopped), or checker failed,
+        which is nobody's zero.
     misconception: name of the known mistake the work looks like, else None; hint: what the bank says to it.
     """
 

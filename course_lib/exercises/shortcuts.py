@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-__all__ = ["find_shortcut"]
+__all__ = ["UNPARSABLE", "find_shortcut", "imports_of", "parse"]
 
 LONGEST_WITH_MAGICS = 2_000  # characters
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, RuntimeError, MemoryError)
@@ -33,7 +33,7 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
             if used in forbidden:
                 return forbidden[used]
         taken = _globals(definitions[current])
-        inner = [origin for node in ast.walk(definitions[current]) for origin in _imports(node).values()]
+        inner = [origin for node in ast.walk(definitions[current]) for origin in imports_of(node).values()]
         for origin in [*inner, *(imported[used] for used in taken if used in imported and used not in definitions)]:
             for part in origin.split("."):
                 if part in forbidden:
@@ -44,7 +44,7 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
     return None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)  # a hostile submission's may be large
 def _scan(sources: tuple[str, ...]) -> tuple[dict[str, ast.stmt], dict[str, str]]:
     """What the cells define, and where each imported name comes from; what defies the compiler has no say."""
     definitions: dict[str, ast.stmt] = {}
@@ -52,17 +52,17 @@ def _scan(sources: tuple[str, ...]) -> tuple[dict[str, ast.stmt], dict[str, str]
     for source in sources:
         statements = []
         with suppress(*UNPARSABLE):
-            statements = _parse(source).body
+            statements = parse(source).body
         for statement in statements:
             with suppress(*UNPARSABLE):
                 _globals(statement)  # a definition that can be read now can be read later
                 definitions |= dict.fromkeys(_defined(statement), statement)
                 for node in ast.walk(statement):
-                    imported |= _imports(node)
+                    imported |= imports_of(node)
     return definitions, imported
 
 
-def _parse(source: str) -> ast.Module:
+def parse(source: str) -> ast.Module:
     """Parse a cell; only one with magics, and not too long a one, is worth IPython's many passes."""
     try:
         return ast.parse(source)
@@ -84,7 +84,8 @@ def _globals(statement: ast.stmt) -> set[str]:
     return names
 
 
-def _imports(node: ast.AST) -> dict[str, str]:
+def imports_of(node: ast.AST) -> dict[str, str]:
+    """Give the names that an import statement brings in, each with where it comes from."""
     if isinstance(node, ast.Import):
         return {
             alias.asname or alias.name.split(".")[0]: alias.name if alias.asname else alias.name.split(".")[0]

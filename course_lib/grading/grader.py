@@ -1,5 +1,6 @@
 """Grading a class: fill the store in parallel, then let nbgrader record, one submission after the other."""
 
+import contextlib
 import json
 import re
 import tempfile
@@ -10,16 +11,16 @@ from functools import cache
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.utils import parse_utc
 from traitlets.config import Config
 
-from course_lib import exercises
+import course_lib
 from course_lib.errors import CourseError
-from course_lib.grading import verdicts
+from course_lib.grading.classbook import facts_of, write_summary
 from course_lib.grading.execution import execute
-from course_lib.grading.nbgrader_glue import job_for, released
+from course_lib.grading.handin import LARGEST_FILE, OddFile, find, load, read_plain
+from course_lib.grading.nbgrader_glue import TIMESTAMP, job_for, released
 from course_lib.grading.store import Store, key, write_atomically
-from course_lib.grading.submission import OURS, plan, read
+from course_lib.grading.submission import plan
 from course_lib.grading.verdicts import NEEDS_HUMAN
 from course_lib.layout import Course, Lesson
 from course_lib.nbgrader_tools import api, configuration, in_course, succeed
@@ -35,24 +36,32 @@ TOOLS = ("cli.py", "layout.py", "nbgrader_tools.py", "release.py", "selfcheck.py
 class Outcome:
     """What became of one submission.
 
-    status: graded, unchanged, repaired, unreadable, graded by hand, needs a human, refused (nothing of it was
+    status: graded, repaired, limit hit, unreadable, graded by hand, needs a human, refused (nothing of it was
         touched) or failed.
+    reasons: what was repaired, stopped or refused, as sentences. flags: what an instructor may want to look at.
+    unchanged: it stood in the gradebook already, and neither the work nor the course has changed.
     """
 
     student: str
     status: str
     points: float | None = None
     max_points: float | None = None
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    unchanged: bool = False
+
+    @property
+    def reason(self) -> str:
+        """All reasons in one line."""
+        return "; ".join(self.reasons)
 
 
 def students_of(course: Course, lesson: Lesson) -> list[str]:
     """Name the students who handed in something for a lesson: grading/submitted/<student>/<lesson>/."""
-    folder = course.grading / "submitted"
-    names = sorted(path.name for path in folder.glob("*") if (path / lesson.name).exists())
+    names = course.handed_in(lesson)
     if not names:
         raise CourseError(
-            f"There is nothing to grade: put submissions into {folder.relative_to(course.root)}"
+            "There is nothing to grade: put submissions into grading/submitted"
             f"/<student>/{lesson.name}/{lesson.notebook}."
         )
     return names
@@ -92,22 +101,24 @@ def grade(
     for student in students_of(course, lesson):
         reason = refusal(course, lesson, student)
         if reason:
-            outcomes[student] = Outcome(student, "refused", reason=reason)
+            outcomes[student] = Outcome(student, "refused", reasons=(reason,))
             continue
         try:
-            cells = plan(read(lesson.file(course.grading / "submitted" / student), released(course, lesson)))
+            cells = plan(load(course.hand_in(lesson, student), lesson.notebook, released(course, lesson)))
             jobs[student] = job_for(course, lesson, cells) if cells else None  # nothing runs if it cannot be read
         except Exception as error:  # a surprise in one hand-in must not end the class
-            outcomes[student] = Outcome(student, "failed", reason=f"{type(error).__name__}: {error}")
-    failed = _fill(Store(course.grading / "store"), jobs, executor, progress, again)
+            outcomes[student] = Outcome(student, "failed", reasons=(f"{type(error).__name__}: {error}",))
+    failed = _fill(Store(course.executions), jobs, executor, progress, again)
     with in_course(course):
         for done, (student, job) in enumerate(jobs.items(), 1):
             if job and key(job) in failed:
-                outcomes[student] = Outcome(student, "failed", reason=failed[key(job)])
+                outcomes[student] = Outcome(student, "failed", reasons=(failed[key(job)],))
             else:
                 outcomes[student] = _record(course, lesson, student, config, job, again)
             progress("recording", done, len(jobs))
-    return [outcomes[student] for student in sorted(outcomes)]
+    ordered = [outcomes[student] for student in sorted(outcomes)]
+    write_summary(course, lesson, ordered)
+    return ordered
 
 
 def _fill(
@@ -142,43 +153,43 @@ def _record(
 ) -> Outcome:
     """Let nbgrader record one submission, unless it stands in the gradebook already exactly so."""
     note = course.grading / "recorded" / lesson.name / f"{student}.json"
-    submitted = lesson.file(course.grading / "submitted" / student).read_bytes()
-    mark = _fingerprint(submitted, job)
+    mark = _fingerprint(_content(course.hand_in(lesson, student), lesson), job)
     graded = lesson.file(course.grading / "autograded" / student)
     if not again and graded.is_file() and _noted(note) == [mark, _auto_scores(lesson, student, config)]:
-        return _outcome(lesson, student, config, graded, "unchanged")
+        return _outcome(lesson, student, config, graded, unchanged=True)
     result = api(config).autograde(lesson.name, student)
     if not result["success"] or not graded.is_file():
         log = (result.get("error") or result.get("log") or "").strip().splitlines()
         raised = [line for line in log if RAISED.match(line)]
-        return Outcome(student, "failed", reason=(raised or log or ["nbgrader gave no reason"])[-1])
+        return Outcome(student, "failed", reasons=((raised or log or ["nbgrader gave no reason"])[-1],))
     write_atomically(note, json.dumps([mark, _auto_scores(lesson, student, config)]).encode())
-    return _outcome(lesson, student, config, graded, "graded")
+    return _outcome(lesson, student, config, graded)
 
 
-def _outcome(lesson: Lesson, student: str, config: Config, graded: Path, status: str) -> Outcome:
+def _outcome(lesson: Lesson, student: str, config: Config, graded: Path, unchanged: bool = False) -> Outcome:
     """Say what the gradebook holds, and what the autograded notebook says about it."""
-    notebook = json.loads(graded.read_bytes())
-    facts = notebook["metadata"].get(OURS, {})
-    undecided = [cell for cell in notebook["cells"] if cell["metadata"].get(OURS, {}).get("status") == NEEDS_HUMAN]
+    facts = facts_of(graded)
     with Gradebook(config.CourseDirectory.db_url) as gradebook:
         submission = gradebook.find_submission(lesson.name, student)
         grades = [grade for nb in submission.notebooks for grade in nb.grades]
         by_hand = [f"{grade.name}: {grade.manual_score:g}" for grade in grades if grade.manual_score is not None]
         points, most = submission.score, submission.max_score
         waiting = any(grade.auto_score is None and grade.manual_score is None for grade in grades)
-    reasons = [facts.get("unreadable", ""), *facts.get("repairs", [])]
-    if waiting:
-        status = NEEDS_HUMAN
-        reasons += [cell["metadata"][OURS]["reason"] for cell in undecided]
-    elif by_hand:
-        status = "graded by hand"
+    status, reasons = facts.get("status", "graded"), list(facts.get("reasons", []))
+    if by_hand:
         reasons.append(f"marks given by hand stay: {', '.join(by_hand)}")
-    elif "unreadable" in facts:
-        status = "unreadable"
-    elif facts.get("repairs") and status == "graded":
-        status = "repaired"
-    return Outcome(student, status, points, most, "; ".join(filter(None, reasons)))
+    status = NEEDS_HUMAN if waiting else "graded by hand" if by_hand else status
+    return Outcome(student, status, points, most, tuple(reasons), tuple(facts.get("flags", [])), unchanged)
+
+
+def _content(folder: Path, lesson: Lesson) -> bytes:
+    """What a hand-in consists of, as far as a record depends on it: its notebook, its time, the names of its files."""
+    parts = ["\0".join(sorted(path.name for path in folder.iterdir())).encode(errors="surrogateescape")]
+    with contextlib.suppress(OddFile):
+        parts.append(read_plain(find(folder, lesson.notebook), LARGEST_FILE))
+    with contextlib.suppress(OddFile):
+        parts.append(read_plain(folder / TIMESTAMP, LARGEST_FILE))
+    return b" ".join(key(part).encode() for part in parts)
 
 
 def _auto_scores(lesson: Lesson, student: str, config: Config) -> dict[str, float | None] | None:
@@ -199,8 +210,8 @@ def _fingerprint(submitted: bytes, job: bytes | None) -> str:
 @cache
 def _judging_code() -> bytes:
     """The reference, the exercises with their banks, and what writes verdicts down."""
-    package = Path(exercises.__file__).parent
-    files = [*package.parent.glob("*.py"), *package.rglob("*.py"), Path(verdicts.__file__)]
+    package = Path(course_lib.__file__).parent
+    files = [*package.glob("*.py"), *(package / "exercises").rglob("*.py"), *(package / "grading").rglob("*.py")]
     return b"".join(path.read_bytes() for path in sorted(files) if path.name not in TOOLS)
 
 
@@ -211,29 +222,19 @@ def _noted(note: Path) -> list | None:
         return None
 
 
-def _is_time(file: Path) -> bool:
-    """Whether nbgrader, which reads this file if it is there, will find a time in it."""
-    try:
-        return not file.exists() or parse_utc(file.read_text(encoding="utf-8").strip()) is not None
-    except (ValueError, OverflowError):
-        return False
-
-
 def refusal(course: Course, lesson: Lesson, student: str) -> str:
-    """Say why a hand-in is not touched; empty if all is well."""
-    folder = course.grading / "submitted" / student / lesson.name
+    """Say why a hand-in is not touched; empty if it can be recorded, be it as unreadable."""
+    folder = course.hand_in(lesson, student)
     if not NAME.fullmatch(student):
         return "the name of its folder may hold letters, digits, spaces and . , ' @ + - _ alone: rename the folder"
+    if any(path.is_symlink() for path in (folder.parent, folder)):
+        return f"{lesson.name} is a symbolic link, or lies behind one: ask for the files themselves"
     if not folder.is_dir():
         return f"{lesson.name} is not a folder: put the notebook into a folder of that name"
-    for path in (folder.parent, folder, *folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            return f"{path.name} is a symbolic link, or no plain file: ask for the files themselves"
-    if not _is_time(folder / "timestamp.txt"):
-        return "timestamp.txt holds no time of hand-in: write one such as 2026-01-31 18:00:00 UTC into it, or delete it"
-    if (folder / lesson.notebook).is_file():
-        return ""
-    found = [path.name for path in sorted(folder.rglob("*.ipynb"))]
-    if found:
-        return f"there is no {lesson.notebook} in it, only {', '.join(found)}: rename the file and grade again"
-    return f"there is no {lesson.notebook} in it: ask for the notebook"
+    if not list(folder.glob("*.ipynb")):  # nbgrader would not even look at it
+        try:
+            find(folder, lesson.notebook)
+        except OddFile as error:
+            return str(error)
+        return f"the notebook's name should end in .ipynb: rename it to {lesson.notebook}"
+    return ""

@@ -4,6 +4,7 @@ nbgrader_config.py names these classes, so `nbgrader autograde`, formgrader's bu
 through the same code.
 """
 
+import json
 import secrets
 from functools import cache
 from pathlib import Path
@@ -14,20 +15,37 @@ import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbconvert.filters.markdown import markdown2html
 from nbformat import NotebookNode
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
+from nbgrader.utils import parse_utc
 from traitlets.config import Configurable
 
 from course_lib.grading.build import build
 from course_lib.grading.execution import execute, make_job
+from course_lib.grading.handin import OddFile, find, load, read_plain
+from course_lib.grading.integrity import Flag, flags_of, strangers
 from course_lib.grading.sandbox import Limits, self_test
 from course_lib.grading.store import Store, key, write_atomically
-from course_lib.grading.submission import OURS, Cell, plan, read
-from course_lib.grading.verdicts import NEEDS_HUMAN, judge, record, refuse_all
+from course_lib.grading.submission import OURS, Cell, plan
+from course_lib.grading.verdicts import NEEDS_HUMAN, describe, for_students, judge, record, refuse_all
 from course_lib.layout import Course, Lesson
 
-__all__ = ["RepairingExporter", "SandboxExecute", "SaveVerdicts", "job_for", "released", "safe_markdown", "seed_of"]
+__all__ = [
+    "CarefulDirectory",
+    "ForStudents",
+    "RepairingExporter",
+    "SandboxExecute",
+    "SaveVerdicts",
+    "choose_notebook",
+    "job_for",
+    "released",
+    "safe_markdown",
+    "seed_of",
+]
 
-
+TIMESTAMP = "timestamp.txt"
+LONGEST_TIMESTAMP = 200  # bytes
+NOTHING = b'{"cells": []}'  # the result of a submission that was not run
 TAGS = {
     *"a abbr blockquote br code del details div em h1 h2 h3 h4 h5 h6 hr i li ol p pre s span strong sub".split(),
     *"summary sup table tbody td th thead tr ul".split(),
@@ -35,17 +53,54 @@ TAGS = {
 ATTRIBUTES = {"a": ["href", "title", "id"], "*": ["class", "id"]}
 
 
+class CarefulDirectory(CourseDirectory):
+    """nbgrader's course directory, without faith in what students put beside their notebooks."""
+
+    @classmethod
+    def in_place_of(cls, directory: CourseDirectory) -> "CarefulDirectory":
+        """Copy a course directory; nothing but the notebook is taken over from a hand-in."""
+        careful = cls(parent=directory.parent, config=directory.config)
+        for name in directory.trait_names(config=True):
+            setattr(careful, name, getattr(directory, name))
+        careful.ignore = ["*"]
+        return careful
+
+    def get_existing_timestamp(self, dest_path: str) -> Any:
+        """Read the time of hand-in; what is no time in a plain file counts as none, and is flagged elsewhere."""
+        try:
+            return parse_utc(read_plain(Path(dest_path, TIMESTAMP), LONGEST_TIMESTAMP).decode().strip())
+        except (OddFile, ValueError, OverflowError):
+            return None
+
+
+def choose_notebook(assignment: str, student: str, notebooks: list[str]) -> None:
+    """Have the file of the right name converted, whatever the one that was handed in is called.
+
+    nbgrader calls this before it converts a hand-in, and then converts what is in the list.
+    """
+    folder = Path(notebooks[0]).parent
+    notebooks[:] = [str(folder / Lesson(folder.name).notebook)]
+
+
 class RepairingExporter(NotebookExporter):
     """Reads a submission whatever its state: grade cells are put back, a file that is no notebook gets a reason."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        converter = keywords.get("parent")
+        if isinstance(getattr(converter, "coursedir", None), CourseDirectory):  # before it copies a student's files
+            converter.coursedir = CarefulDirectory.in_place_of(converter.coursedir)
 
     def from_filename(
         self, filename: str, resources: dict | None = None, **keywords: Any
     ) -> tuple[str, dict]:
         """Read `filename`, repaired if it lies under the submitted directory, and run the preprocessors on it."""
-        course, file = _course(self), Path(filename).resolve()
-        if not file.is_relative_to((course.grading / "submitted").resolve()):
+        course, file = _course(self), Path(filename).absolute()
+        if not file.is_relative_to(course.grading / "submitted"):
             return super().from_filename(filename, resources, **keywords)
-        notebook = read(file, released(course, Lesson(resources["nbgrader"]["assignment"])))
+        lesson = Lesson(resources["nbgrader"]["assignment"])
+        notebook = load(file.parent, file.name, released(course, lesson))
+        _keep_timestamp(file.parent, course.grading / "autograded" / resources["nbgrader"]["student"] / lesson.name)
         resources.setdefault("metadata", {}).update(name=file.stem, path=str(file.parent))
         return self.from_notebook_node(notebook, resources, **keywords)
 
@@ -56,18 +111,26 @@ class SandboxExecute(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Give the notebook the outputs that nbgrader reads points from."""
         course, lesson = _course(self), Lesson(resources["nbgrader"]["assignment"])
+        folder = course.hand_in(lesson, resources["nbgrader"]["student"])
+        flags = flags_of(nb, released(course, lesson)) + _flags_beside(folder, lesson)
         unreadable = nb.metadata.get(OURS, {}).get("unreadable")
         if unreadable:
-            record(nb, b'{"cells": []}', refuse_all(nb, unreadable))
-            return nb, resources
-        cells = plan(nb)
-        job, store = job_for(course, lesson, cells), Store(course.grading / "store")
-        result = store.get(key(job))
-        if result is None:
-            _require_sandbox()
-            result = execute(job)
-            store.put(key(job), result)
-        record(nb, result, judge(cells, result, seed_of(course, lesson)))
+            record(nb, NOTHING, refuse_all(nb, unreadable))
+        else:
+            cells = plan(nb)
+            job, store = job_for(course, lesson, cells), Store(course.executions)
+            result = store.get(key(job))
+            if result is None:
+                _require_sandbox()
+                result = execute(job)
+                store.put(key(job), result)
+            flags += [
+                Flag("sends evidence of its own", nb.cells[entry["index"]].id, 0, "")
+                for entry in json.loads(result)["cells"]
+                if entry["forged"]
+            ]
+            record(nb, result, judge(cells, result, seed_of(course, lesson)))
+        describe(nb, flags)
         return nb, resources
 
 
@@ -84,6 +147,15 @@ class SaveVerdicts(SaveAutoGrades):
             self.gradebook.db.commit()
 
 
+class ForStudents(NbGraderPreprocessor):
+    """Takes out of a feedback page what only the instructor sees."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """Remove the flags."""
+        for_students(nb)
+        return nb, resources
+
+
 def safe_markdown(source: str) -> str:
     """Render a markdown cell without anything a browser would run or fetch, for a page of the instructor's."""
     return bleach.clean(markdown2html(source), TAGS, ATTRIBUTES, strip=True)
@@ -92,6 +164,23 @@ def safe_markdown(source: str) -> str:
 def _course(configured: Configurable) -> Course:
     """The course of nbgrader_config.py; never looked for from a submission, which may hold such a file of its own."""
     return Course(Path(configured.config.CourseDirectory.root))
+
+
+def _flags_beside(folder: Path, lesson: Lesson) -> list[Flag]:
+    """Flag what else was handed in, and a time of hand-in that is none."""
+    try:
+        flags = strangers(folder, find(folder, lesson.notebook).name)
+    except OddFile:
+        return []
+    if (folder / TIMESTAMP).exists() and CarefulDirectory().get_existing_timestamp(str(folder)) is None:
+        flags.append(Flag("holds no time of hand-in, so lateness is unknown", TIMESTAMP, 0, ""))
+    return flags
+
+
+def _keep_timestamp(folder: Path, graded: Path) -> None:
+    """Keep the time of hand-in beside the graded notebook, where nbgrader looks for what is newer."""
+    if CarefulDirectory().get_existing_timestamp(str(folder)) is not None:
+        write_atomically(graded / TIMESTAMP, read_plain(folder / TIMESTAMP, LONGEST_TIMESTAMP))
 
 
 def job_for(course: Course, lesson: Lesson, cells: list[Cell]) -> bytes:

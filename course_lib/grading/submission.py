@@ -1,19 +1,20 @@
-"""A submitted notebook: read it whatever its state, repair it against the released one, plan what to run."""
+"""A submitted notebook: repair it against the released one, and plan what to run."""
 
 import ast
 import json
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-__all__ = ["Cell", "exercise_of", "is_answer", "is_grade", "plan", "read", "repair"]
+__all__ = ["Cell", "copy_of", "exercise_of", "is_answer", "is_grade", "name_of", "plan", "repair", "text_of"]
 
-LARGEST_FILE = 20_000_000  # bytes
 OURS = "course"  # our key in cell and notebook metadata; a student's own is dropped
 EXPERIMENT = "experiment"  # tag of cells that are skipped when grading
+KINDS = ("code", "markdown", "raw")
+NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 @dataclass(frozen=True)
@@ -25,57 +26,52 @@ class Cell:
     exercise: str | None = None
 
 
-def read(file: Path, released: NotebookNode) -> NotebookNode:
-    """Read a submitted notebook and repair it; one that cannot be read becomes the released one, with the reason.
+def repair(notebook: dict[str, Any], released: NotebookNode) -> NotebookNode:
+    """Make a notebook of the student's sources and the released grade cells, each behind its answer and unchanged.
 
-    What was done is kept in the notebook's metadata: `course.repairs`, and `course.unreadable` if nothing of the
-    student's could be used.
+    notebook: the submitted one as plain JSON. Of its cells only kind, source, name, id and the experiment tag are
+    taken over: no outputs, no attachments, nothing that a page would show or nbgrader would believe.
     """
-    try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"it is larger than {LARGEST_FILE // 1_000_000} MB")
-        notebook = nbformat.from_dict(json.loads(file.read_bytes()))
-        if notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
-            raise ValueError("it is not a notebook of format 4")
-        return repair(notebook, released)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        notebook = _copy(released)
-        notebook.metadata[OURS] = {"unreadable": f"{file.name} cannot be read as a notebook: {error}."[:500]}
-        return notebook
-
-
-def repair(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
-    """Put the released grade cells back in place, once each and unchanged; the student's own code is left as it is."""
-    grade_cells = {_name(cell): cell for cell in released.cells if is_grade(cell)}
-    marked = {_name(cell): cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata}
-    last = {_name(cell): number for number, cell in enumerate(notebook.cells)}
+    ours = {name_of(cell): cell for cell in released.cells if is_grade(cell)}
+    marked = {name_of(cell): cell for cell in released.cells if "nbgrader" in cell.metadata}
     repairs: list[str] = []
     cells: list[NotebookNode] = []
-    seen_ids: set[str] = set()
+    stood: dict[str, tuple[int, dict[str, Any]]] = {}  # of each grade cell: how many other cells were before it
+    seen_ids = set(map(_id, ours.values()))
     seen_names: set[str] = set()
-    for number, cell in enumerate(notebook.cells):
-        name = _name(cell)
-        if name in grade_cells:
-            if number < last[name]:  # a copy above the answer would find nothing there
-                repairs.append(f"a copy of the cell {name} was left out")
-                continue
-            repaired = _copy(grade_cells[name])
-            if _text(cell) != repaired.source:
-                repairs.append(f"the cell {name} was restored")
-            cell = repaired
-        cell = _clean(cell, seen_ids)
-        if name in marked and name not in seen_names:
-            cell.metadata.nbgrader = _copy(marked[name])
-        elif cell.metadata.pop("nbgrader", None) is not None:
-            repairs.append(f"the cell {name} was kept as an ordinary cell, since it is a copy or was not released")
+    for cell in notebook["cells"]:
+        name = name_of(cell)
+        if name in ours:  # of copies the last one counts: above the answer it would find nothing
+            repairs += [f"a copy of the cell {name} was left out"] if name in stood else []
+            stood[name] = len(cells), cell
+            continue
+        first = name in marked and name not in seen_names
+        if first and cell.get("cell_type") != marked[name].cell_type:
+            repairs.append(f"the cell {name} was made a {marked[name].cell_type} cell again")
+            cell = cell | {"cell_type": marked[name].cell_type}
+        cells.append(_clean(cell, seen_ids))
+        if first:
+            cells[-1].metadata.nbgrader = copy_of(marked[name].metadata.nbgrader)
+        elif "nbgrader" in _dict(cell.get("metadata")):
+            repairs.append(f"the cell {name[:80]} was kept as an ordinary cell, since it is a copy or was not released")
         seen_names.add(name)
-        cells.append(cell)
-    for name, after in _missing(released, seen_names):
-        repairs.append(f"the cell {name} was missing and was put back")
-        place = next((n for n, cell in enumerate(cells) if after and _name(cell) == after), len(cells) - 1)
-        cells.insert(place + 1, _clean(_copy(grade_cells[name]), seen_ids))
-    metadata = _copy(released.metadata) | {OURS: {"repairs": repairs}}
-    return nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells})
+    places = {name_of(cell): place for place, cell in reversed(list(enumerate(cells)))}
+    inserted: dict[int, list[NotebookNode]] = {}
+    before: list[str] = []
+    for cell in released.cells:
+        name = name_of(cell)
+        if name not in ours:
+            before.append(name)
+            continue
+        earliest = next((places[earlier] + 1 for earlier in reversed(before) if earlier in places), len(cells))
+        place, theirs = stood.get(name, (earliest, None))
+        repairs += _repairs_of(cell, theirs, moved=place < earliest)
+        inserted.setdefault(max(place, earliest), []).append(copy_of(cell))
+    complete = [
+        cell for place in range(len(cells) + 1) for cell in (*inserted.get(place, ()), *cells[place : place + 1])
+    ]
+    metadata = copy_of(released.metadata) | {OURS: {"repairs": repairs}}
+    return nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": complete})
 
 
 def plan(notebook: NotebookNode) -> list[Cell]:
@@ -124,56 +120,54 @@ def is_grade(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(nbgrader.get("grade")) and not nbgrader.get("solution")
 
 
-def _name(cell: Any) -> str:
-    """The name a cell was released under: its nbgrader name, or its id where that metadata was lost."""
-    nbgrader = cell.get("metadata", {}).get("nbgrader", {})
-    name = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return name if isinstance(name, str) and name else str(cell.get("id", ""))
+def name_of(cell: dict[str, Any]) -> str:
+    """Give the name a cell was released under: its nbgrader name, or its id where that metadata was lost."""
+    name = _dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id")
+    return name if isinstance(name, str) and name else str(cell.get("id") or "")
 
 
-def _missing(released: NotebookNode, present: set[str]) -> list[tuple[str, str]]:
-    """Grade cells that are not there, each with the name of the released cell it stood behind."""
-    before = ""
-    missing = []
-    for cell in released.cells:
-        if is_grade(cell) and _name(cell) not in present:
-            missing.append((_name(cell), before))
-        before = _name(cell)
-    return missing
+def text_of(cell: dict[str, Any]) -> str:
+    """Give the source of a cell, which may be a list of lines; half a surrogate pair could not be written to a file."""
+    source = cell.get("source", "")
+    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _clean(cell: NotebookNode, seen_ids: set[str]) -> NotebookNode:
-    """Give a cell a valid form: text source, an id of its own, no outputs, none of our metadata."""
-    cell.source = _text(cell)
-    metadata = cell.get("metadata")
-    cell.metadata = metadata if isinstance(metadata, dict) else NotebookNode()
-    cell.metadata.pop(OURS, None)
-    if not isinstance(cell.metadata.get("nbgrader", {}), dict):
-        cell.metadata.pop("nbgrader")
-    if not isinstance(cell.metadata.get("tags", []), list):
-        cell.metadata.pop("tags")
-    if cell.get("cell_type") not in ("code", "markdown", "raw"):
-        cell.cell_type = "raw"
-    for key in ("outputs", "execution_count", "attachments"):
-        cell.pop(key, None)
-    if cell.cell_type == "code":
-        cell.outputs, cell.execution_count = [], None
-    wanted = str(cell.get("id") or "cell")[:56]
-    number = 1
-    cell.id = wanted
-    while cell.id in seen_ids:
-        number += 1
-        cell.id = f"{wanted}-{number}"
-    seen_ids.add(cell.id)
-    return cell
-
-
-def _copy(node: NotebookNode) -> NotebookNode:
+def copy_of(node: NotebookNode) -> NotebookNode:
+    """Copy a notebook or a part of it."""
     return nbformat.from_dict(json.loads(json.dumps(node)))
 
 
-def _text(cell: Any) -> str:
-    source = cell.get("source", "")
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    return text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair could not be written to a file
+def _repairs_of(ours: NotebookNode, theirs: dict[str, Any] | None, moved: bool) -> list[str]:
+    """Say what a student did to one of our grade cells."""
+    if theirs is None:
+        return [f"the cell {name_of(ours)} was missing and was put back"]
+    found = [f"the cell {name_of(ours)} was restored"] if text_of(theirs) != ours.source else []
+    points = ours.metadata.nbgrader.points
+    if _dict(_dict(theirs.get("metadata")).get("nbgrader")).get("points", points) != points:
+        found.append(f"the points of the cell {name_of(ours)} were restored")
+    return found + ([f"the cell {name_of(ours)} was put below its answer"] if moved else [])
 
+
+def _clean(cell: dict[str, Any], seen_ids: set[str]) -> NotebookNode:
+    """Make a new cell of the source, the kind and the experiment tag of a student's, with an id of its own."""
+    kind = cell.get("cell_type") if cell.get("cell_type") in KINDS else "raw"
+    tags = _dict(cell.get("metadata")).get("tags")
+    metadata = {"tags": [EXPERIMENT]} if isinstance(tags, list) and EXPERIMENT in tags else {}
+    wanted = unique = _id(cell)
+    number = 1
+    while unique in seen_ids:
+        number += 1
+        unique = f"{wanted}-{number}"
+    seen_ids.add(unique)
+    made = {"cell_type": kind, "id": unique, "metadata": metadata, "source": text_of(cell)}
+    return nbformat.from_dict(made | ({"outputs": [], "execution_count": None} if kind == "code" else {}))
+
+
+def _id(cell: dict[str, Any]) -> str:
+    """The cell's id in the letters that the format allows."""
+    return NOT_IN_AN_ID.sub("-", str(cell.get("id") or "cell")[:48])
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -3,21 +3,26 @@
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from textwrap import indent
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
+from nbformat.v4 import new_markdown_cell, new_output
 
 from course_lib import exercises
 from course_lib.exercises.card import Verdict, colour, to_html
 from course_lib.exercises.evidence import EvidenceError, unpack
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
+from course_lib.grading.integrity import Flag
 from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
 
-__all__ = ["NEEDS_HUMAN", "judge", "record", "refuse_all"]
+__all__ = ["LIMIT_HIT", "NEEDS_HUMAN", "describe", "for_students", "judge", "record", "refuse_all"]
 
 NEEDS_HUMAN = "needs a human"
+LIMIT_HIT = "limit hit"
+INSTRUCTOR = "instructor"  # mark of a cell that only the instructor sees
 
 STOPPED = {
     "timeout": "did not finish in time: look for a loop that never ends",
@@ -36,7 +41,7 @@ def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
     for number, cell in enumerate(cells):
         if cell.exercise is not None:
             exercise = exercises.get(cell.exercise)
-            before = [results[earlier.index]["status"] for earlier in cells[:number] if earlier.exercise is None]
+            before = [results[earlier.index] for earlier in cells[:number] if earlier.exercise is None]
             try:
                 verdicts[cell.index] = _verdict(exercise, results[cell.index], before, sources, seed)
             except Exception as error:  # ours, so nobody's zero
@@ -69,8 +74,44 @@ def refuse_all(notebook: NotebookNode, reason: str) -> dict[int, Verdict]:
     return verdicts
 
 
+def describe(notebook: NotebookNode, flags: Sequence[Flag]) -> None:
+    """Write what became of a hand-in into its metadata, and where there is something to say on top of its page.
+
+    `course.status` is graded, repaired, limit hit, unreadable or needs a human; `course.reasons` and `course.flags`
+    are lists of sentences. Repairs are there for the student to read, flags for the instructor alone.
+    """
+    facts = notebook.metadata.get(OURS, {})
+    cells = [cell.metadata[OURS] for cell in notebook.cells if OURS in cell.metadata]
+    statuses = {cell["status"] for cell in cells}
+    repairs, unreadable = facts.get("repairs", []), facts.get("unreadable")
+    reasons = [unreadable] if unreadable else list(repairs)
+    reasons += [cell["reason"] for cell in cells if cell["status"] in (NEEDS_HUMAN, LIMIT_HIT)]
+    status = "unreadable" if unreadable else "repaired" if repairs else "graded"
+    status = next((found for found in (NEEDS_HUMAN, LIMIT_HIT) if found in statuses), status)
+    notebook.metadata[OURS] = {"status": status, "reasons": reasons, "flags": list(map(str, flags))}
+    top = []
+    if reasons:
+        top.append(_note("about-this-hand-in", f"Your hand-in: {status}", reasons, {"for": "student"}))
+    if flags:
+        lines = list(map(str, flags))
+        top.append(_note("flags", "Worth a look (only you see this)", lines, {"for": INSTRUCTOR}))
+    notebook.cells[:0] = top
+
+
+def for_students(notebook: NotebookNode) -> None:
+    """Take out what only the instructor sees."""
+    notebook.cells = [cell for cell in notebook.cells if cell.metadata.get(OURS, {}).get("for") != INSTRUCTOR]
+    notebook.metadata.get(OURS, {}).pop("flags", None)
+
+
+def _note(name: str, heading: str, lines: list[str], facts: dict[str, str]) -> NotebookNode:
+    """A markdown cell in which what a student wrote stays text."""
+    text = "\n".join(" ".join(line.split()) for line in lines)
+    return new_markdown_cell(f"### {heading}\n\n{indent(text, ' ' * 4)}", id=name, metadata={OURS: facts})
+
+
 def _verdict(
-    exercise: Exercise, entry: dict[str, Any], before: list[str], sources: list[str], seed: int
+    exercise: Exercise, entry: dict[str, Any], before: list[dict[str, Any]], sources: list[str], seed: int
 ) -> Verdict:
     shortcut = find_shortcut(sources, exercise.side.name, exercise.forbidden)
     if shortcut is not None:
@@ -81,13 +122,15 @@ def _verdict(
         except EvidenceError as error:
             return exercise.refuse("no evidence", f"What came out of the sandbox cannot be read: {error}.")
     if entry["status"] in STOPPED:
-        return exercise.refuse("no evidence", f"Your {exercise.side.name} {STOPPED[entry['status']]}.")
+        return exercise.refuse(LIMIT_HIT, f"Your {exercise.side.name} {STOPPED[entry['status']]}.")
     error = next((output for output in entry["outputs"] if output["output_type"] == "error"), None)
-    stopped = next((STOPPED[status] for status in reversed(before) if status in STOPPED), None)
+    stopped = next((STOPPED[earlier["status"]] for earlier in reversed(before) if earlier["status"] in STOPPED), None)
     said = f": {error['ename']}: {error['evalue']}" if error else ""
     reason = f"The check gave no evidence{said}."
     if stopped:
         reason += f" An earlier cell {stopped}."
+    if any(output.get("ename") == "ModuleNotFoundError" for earlier in before for output in earlier["outputs"]):
+        reason += " An earlier cell imports what is not there: only the notebook is graded, so put helpers into it."
     return exercise.refuse("no evidence", reason[:2000])
 
 

@@ -1,5 +1,6 @@
 """One hand-in after the other, damaged, hostile, renewed, marked by hand: each is graded or named, none is lost."""
 
+import csv
 import json
 import os
 import shutil
@@ -56,12 +57,12 @@ def test_damaged_hand_ins_are_graded_or_named_and_hide_nobody_else(tmp_path):
     assert (outcomes["copy-of-ada"].status, outcomes["copy-of-ada"].points) == ("graded", MOST)
     assert (outcomes["deleted"].status, outcomes["deleted"].points) == ("repaired", MOST)
     assert (outcomes["broken"].status, outcomes["broken"].points) == ("unreadable", 0)
-    assert "cannot be read as a notebook" in outcomes["broken"].reason
-    assert outcomes["renamed"].status == "refused"
-    assert "only mine.ipynb: rename the file" in outcomes["renamed"].reason
-    assert outcomes["link"].status == "refused"
-    assert "symbolic link" in outcomes["link"].reason
-    assert not (course.grading / "autograded" / "link").exists()
+    assert "it is damaged, for it is no JSON" in outcomes["broken"].reason
+    assert (outcomes["renamed"].status, outcomes["renamed"].points) == ("repaired", MOST)
+    assert outcomes["renamed"].reason == "the file was called 'mine.ipynb'"
+    assert (outcomes["link"].status, outcomes["link"].points) == ("unreadable", 0)
+    assert "is a symbolic link: ask for the file itself" in outcomes["link"].reason
+    assert b"SQLite" not in b"".join(path.read_bytes() for path in (course.grading / "autograded").rglob("link/*/*"))
 
 
 class Failing(ThreadPoolExecutor):
@@ -82,7 +83,7 @@ def test_a_run_that_fails_costs_nobody_else_the_grade_and_is_made_up_for(tmp_pat
     assert "division by zero" in first["ada"].reason
     with ThreadPoolExecutor(1) as pool:
         again = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
-    assert (again["ada"].status, again["ada"].points, again["bob"].status) == ("graded", MOST, "unchanged")
+    assert (again["ada"].status, again["ada"].points, again["bob"].unchanged) == ("graded", MOST, True)
 
 
 def test_a_course_without_solutions_grades_too(tmp_path):
@@ -179,7 +180,7 @@ def test_an_interrupted_run_begins_nothing_more_and_keeps_what_it_has(tmp_path):
 
     with Counting() as pool, pytest.raises(KeyboardInterrupt):
         grade(course, LESSON, pool, progress=interrupt)
-    stored = len(list((course.grading / "store").rglob("*.json")))
+    stored = len(list((course.executions).rglob("*.json")))
     assert stored == 1
     with Counting() as pool:
         assert {outcome.status for outcome in grade(course, LESSON, pool)} == {"graded"}
@@ -206,20 +207,63 @@ def test_a_hand_in_that_is_no_notebook_is_refused_with_what_to_do(tmp_path):
     (folder / "empty" / LESSON.name).mkdir(parents=True)
     (folder / "file").mkdir()
     (folder / "file" / LESSON.name).write_text("")
-    os.mkfifo(submit(course, "pipe", solved()).with_name("pipe"))
-    assert refusal(course, LESSON, "empty") == "there is no causal_mask.ipynb in it: ask for the notebook"
+    submit(course, "zip", "PK").rename(folder / "zip" / LESSON.name / "work.zip")
+    submit(course, "ada", solved())
+    (folder / "link").mkdir()
+    (folder / "link" / LESSON.name).symlink_to(folder / "ada" / LESSON.name)
+    (folder / "eve").symlink_to(folder / "ada")
+    assert refusal(course, LESSON, "empty") == "there is no notebook in the folder: ask for the notebook itself"
+    assert "only work.zip: ask for the notebook" in refusal(course, LESSON, "zip")
     assert "is not a folder" in refusal(course, LESSON, "file")
-    assert "pipe is a symbolic link, or no plain file" in refusal(course, LESSON, "pipe")
+    assert "symbolic link" in refusal(course, LESSON, "link")
+    assert "symbolic link" in refusal(course, LESSON, "eve")
+    assert course.handed_in(LESSON) == ["ada", "empty", "eve", "file", "link", "zip"]
 
 
-def test_a_time_of_hand_in_is_kept_and_nonsense_in_its_place_is_refused(tmp_path):
+def test_a_time_of_hand_in_is_kept_and_nonsense_in_its_place_is_flagged(tmp_path):
     course = make_course(tmp_path)
     for name, text in {"ada": "2026-01-31 18:00:00 UTC\n", "bob": "yesterday evening", "eve": "\udcff"}.items():
-        file = submit(course, name, solved()).with_name("timestamp.txt")
+        file = submit(course, name, released()).with_name("timestamp.txt")
         file.write_text(text, encoding="utf-8", errors="surrogateescape")
-    assert refusal(course, LESSON, "ada") == ""
-    assert "timestamp.txt holds no time" in refusal(course, LESSON, "bob")
-    assert "timestamp.txt holds no time" in refusal(course, LESSON, "eve")
+    os.mkfifo(submit(course, "pipe", released()).with_name("timestamp.txt"))
+    with ThreadPoolExecutor(1) as pool:
+        outcomes = {outcome.student: outcome for outcome in grade(course, LESSON, pool)}
+    assert {outcome.status for outcome in outcomes.values()} == {"graded"}
+    assert outcomes["ada"].flags == ()
+    for name in ("bob", "eve", "pipe"):
+        assert outcomes[name].flags == ("holds no time of hand-in, so lateness is unknown (timestamp.txt)",)
+    with Gradebook(f"sqlite:///{course.grading}/gradebook.db") as gradebook:
+        assert str(gradebook.find_submission(LESSON.name, "ada").timestamp) == "2026-01-31 18:00:00"
+    kept = sorted(path.parts[-3] for path in (course.grading / "autograded").rglob("timestamp.txt"))
+    assert kept == ["ada"]
+
+
+def test_every_hand_in_has_a_line_in_the_summary_and_in_the_table(tmp_path, monkeypatch):
+    course = make_course(tmp_path)
+    submit(course, "ada", solved())
+    submit(course, "=cmd", solved())
+    (course.grading / "submitted" / "empty" / LESSON.name).mkdir(parents=True)
+    curious = solved()
+    curious.cells.append(new_code_cell("x = 1\nimport gc", id="mine"))
+    submit(course, "-x", curious)
+    monkeypatch.chdir(course.root)
+    done = CliRunner().invoke(main, ["grade", "01", "--workers", "1"])
+    assert done.exit_code == 1, done.output
+    assert "4 hand-ins: 2 graded, 2 refused." in done.output
+    assert "reaches into the interpreter (mine, line 2): import gc" in " ".join(done.output.split())
+    with (course.grading / "summary" / f"{LESSON.name}.csv").open(newline="") as stream:
+        rows = {row["student"]: row for row in csv.DictReader(stream)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "ada": "graded", "'-x": "graded", "empty": "refused", "'=cmd": "refused"
+    }  # fmt: skip
+    assert rows["'-x"]["flags"] == "reaches into the interpreter (mine, line 2): import gc"
+    assert CliRunner().invoke(main, ["export"]).exit_code == 0
+    with (course.root / "grades.csv").open(newline="") as stream:
+        table = {row["student"]: (row["status"], row["points"], row["flags"]) for row in csv.DictReader(stream)}
+    assert table == {
+        "ada": ("graded", f"{MOST:.1f}", ""), "'-x": ("graded", f"{MOST:.1f}", "1"), "empty": ("refused", "0", ""),
+        "'=cmd": ("refused", "0", ""),
+    }  # fmt: skip
 
 
 def test_feedback_is_written_for_everyone_and_shows_the_card(tmp_path, monkeypatch):

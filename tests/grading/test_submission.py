@@ -5,8 +5,10 @@ from copy import deepcopy
 
 import nbformat
 import pytest
+from nbformat.v4 import new_raw_cell
 
-from course_lib.grading.submission import exercise_of, plan, read, repair
+from course_lib.grading.handin import load
+from course_lib.grading.submission import exercise_of, plan, repair
 from tests.classroom import grade_cells, released, solved
 
 CHECK = "create-causal-mask-check"
@@ -50,7 +52,9 @@ def test_an_edited_grade_cell_is_restored():
     repaired = repair(notebook, released())
     assert cell_named(repaired, CHECK).source == cell_named(released(), CHECK).source
     assert cell_named(repaired, CHECK).metadata.nbgrader.points == 4
-    assert repaired.metadata.course.repairs == [f"the cell {CHECK} was restored"]
+    assert repaired.metadata.course.repairs == [
+        f"the cell {CHECK} was restored", f"the points of the cell {CHECK} were restored"
+    ]  # fmt: skip
 
 
 def test_a_deleted_grade_cell_comes_back_where_it_stood():
@@ -100,6 +104,37 @@ def test_a_check_pasted_above_its_answer_counts_where_it_stands_last():
     assert place(repaired, CHECK) > place(repaired, "create-causal-mask")
 
 
+def test_a_check_alone_above_its_answer_is_put_below_it():
+    notebook = solved()
+    check = notebook.cells.pop(place(notebook, CHECK))
+    notebook.cells.insert(1, check)
+    repaired = repair(notebook, released())
+    assert place(repaired, CHECK) == place(repaired, "create-causal-mask") + 1
+    assert repaired.metadata.course.repairs == [f"the cell {CHECK} was put below its answer"]
+
+
+def test_an_answer_turned_into_text_is_code_again():
+    notebook = solved()
+    cell_named(notebook, "create-causal-mask").cell_type = "markdown"
+    repaired = repair(notebook, released())
+    assert cell_named(repaired, "create-causal-mask").cell_type == "code"
+    assert repaired.metadata.course.repairs == ["the cell create-causal-mask was made a code cell again"]
+
+
+def test_nothing_but_source_kind_id_and_the_experiment_tag_is_taken_over():
+    notebook = solved()
+    hostile = new_raw_cell("<script>alert(1)</script>", metadata={"raw_mimetype": "text/html", "tags": ["<script>"]})
+    hostile.id = "a\" onmouseover=alert(1)"
+    notebook.cells.append(hostile)
+    notebook.metadata = {"title": "<script>", "widgets": {"x": "</script><script>"}}
+    repaired = repair(notebook, released())
+    assert repaired.cells[-1] == {
+        "cell_type": "raw", "id": "a--onmouseover-alert-1-", "metadata": {}, "source": hostile.source
+    }  # fmt: skip
+    assert repaired.metadata == released().metadata | {"course": {"repairs": []}}
+    nbformat.validate(repaired)
+
+
 def test_lost_metadata_is_found_again_by_the_cell_id():
     notebook = solved()
     for cell in notebook.cells:
@@ -134,13 +169,13 @@ def test_outputs_and_our_own_metadata_do_not_come_from_the_student():
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "3", '{"cells": []}', '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [3]}',
-     '{"nbformat": 4, "cells": {"a": 1}}', "[" * 100_000, '{"nbformat": 4, "cells": [{"metadata": "x"}]}'],
+     '{"nbformat": 4, "cells": {"a": 1}}', "[" * 100_000, "{" * 600_000, "PK\x03\x04"],
 )  # fmt: skip
 def test_a_file_that_is_no_notebook_gets_a_reason_and_runs_nothing(tmp_path, text):
     file = tmp_path / "causal_mask.ipynb"
     file.write_text(text)
-    notebook = read(file, released())
-    assert "causal_mask.ipynb cannot be read as a notebook" in notebook.metadata.course.unreadable
+    notebook = load(file.parent, file.name, released())
+    assert notebook.metadata.course.unreadable.startswith("causal_mask.ipynb was not graded: ")
     assert plan(notebook) == []
     assert [exercise_of(cell) for cell in grade_cells(notebook)] == ALL
 
@@ -148,7 +183,7 @@ def test_a_file_that_is_no_notebook_gets_a_reason_and_runs_nothing(tmp_path, tex
 def test_bytes_that_are_no_text_get_a_reason(tmp_path):
     file = tmp_path / "causal_mask.ipynb"
     file.write_bytes(b"\xff\xfe\x00PK\x03\x04")
-    assert "unreadable" in read(file, released()).metadata.course
+    assert "unreadable" in load(file.parent, file.name, released()).metadata.course
 
 
 def test_old_and_odd_cells_are_made_valid(tmp_path):
@@ -161,6 +196,6 @@ def test_old_and_odd_cells_are_made_valid(tmp_path):
     notebook["cells"].append({"cell_type": "heading", "source": 3, "metadata": {"tags": "x", "nbgrader": [1]}})
     file = tmp_path / "causal_mask.ipynb"
     file.write_text(json.dumps(notebook))
-    repaired = read(file, released())
+    repaired = load(file.parent, file.name, released())
     nbformat.validate(repaired)
     assert exercises_run(repaired) == ALL

@@ -8,7 +8,8 @@ from nbgrader.utils import determine_grade
 from course_lib import exercises
 from course_lib.exercises.evidence import pack
 from course_lib.exercises.running import draw, run
-from course_lib.grading.submission import plan, read, repair
+from course_lib.grading.handin import load
+from course_lib.grading.submission import plan, repair
 from course_lib.grading.verdicts import judge, record, refuse_all
 from tests.classroom import grade_cells, released, solved
 
@@ -112,11 +113,11 @@ def test_a_checker_that_fails_is_nobodys_zero(monkeypatch):
 
 def test_an_unreadable_notebook_gets_its_reason_in_every_exercise(tmp_path):
     (tmp_path / "causal_mask.ipynb").write_text("{")
-    notebook = read(tmp_path / "causal_mask.ipynb", released())
+    notebook = load(tmp_path, "causal_mask.ipynb", released())
     record(notebook, b'{"cells": []}', refuse_all(notebook, notebook.metadata.course.unreadable))
     for cell in grade_cells(notebook):
         assert determine_grade(cell)[0] == 0
-        assert "cannot be read as a notebook" in card(cell).replace("\n", " ")
+        assert "it is damaged" in card(cell).replace("\n", " ")
 
 
 def test_outputs_that_a_browser_would_run_are_dropped():
