@@ -37,4 +37,7 @@ c.GenerateFeedback.preprocessors = [
 ]
 
 # Feedback and formgrader show what students wrote in markdown.
-c.HTMLExporter.filters = {"markdown2html": "course_lib.grading.nbgrader_glue.safe_markdown"}
+c.HTMLExporter.filters = {
+    "markdown2html": "course_lib.grading.nbgrader_glue.safe_markdown",
+    "clean_html": "course_lib.grading.nbgrader_glue.safe_html",
+}

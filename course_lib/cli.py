@@ -21,6 +21,8 @@ from course_lib.layout import Course
 
 __all__ = ["main"]
 
+LONGEST_SHOWN = 400  # characters in one field of a table
+
 
 class _Commands(click.Group):
     """Shows an error that its reader can mend as one sentence, without a traceback."""
@@ -152,10 +154,11 @@ def feedback(lesson: str, db: str | None) -> None:
 
     course = Course.find()
     chosen = course.lesson(lesson)
-    students = sorted(path.parent.name for path in (course.grading / "autograded").glob(f"*/{chosen.name}"))
-    if not students:
+    graded = {path.parent.name for path in (course.grading / "autograded").glob(f"*/{chosen.name}")}
+    if not graded:
         raise CourseError(f"There is no graded work for {chosen.name}: run `course grade {chosen.number}` first.")
-    failed = []
+    students = sorted(graded)
+    failed = [f"{_shown(name)} has no graded work." for name in course.handed_in(chosen) if name not in graded]
     with in_course(course), _bars() as progress:
         tools = api(configuration(course, db))
         for done, student in enumerate(students, 1):
@@ -164,7 +167,8 @@ def feedback(lesson: str, db: str | None) -> None:
             except CourseError as error:
                 failed.append(str(error))
             progress("writing feedback", done, len(students))
-    click.echo(f"Wrote feedback for {len(students) - len(failed)} of {len(students)} students under grading/feedback/.")
+    everyone = len(graded.union(course.handed_in(chosen)))
+    click.echo(f"Wrote feedback for {everyone - len(failed)} of {everyone} students under grading/feedback/.")
     if failed:
         raise CourseError("\n".join([*failed, f"Grade them again first: `course grade {chosen.number}`."]))
 
@@ -232,14 +236,20 @@ def _print_outcomes(outcomes: list) -> None:
     for outcome in outcomes:
         points = "" if outcome.points is None else f"{outcome.points:g}/{outcome.max_points:g}"
         status = f"{outcome.status}, unchanged" if outcome.unchanged else outcome.status
-        table.add_row(*map(Text, (outcome.student, points, status, outcome.reason)))
+        table.add_row(*map(_shown, (outcome.student, points, status, outcome.reason)))
     console = Console()
     console.print(table)
     flagged = Table("worth a look", "", box=None)
     for outcome in outcomes:
         for flag in outcome.flags:
-            flagged.add_row(Text(outcome.student), Text("".join(c if c.isprintable() else " " for c in flag)))
+            flagged.add_row(_shown(outcome.student), _shown(flag))
     if flagged.row_count:
         console.print("\n", flagged, sep="")
     counts = Counter(outcome.status for outcome in outcomes)
     console.print(f"\n{len(outcomes)} hand-ins: {', '.join(f'{n} {status}' for status, n in counts.most_common())}.")
+
+
+def _shown(text: str) -> Text:
+    """Text that may come from a student: nothing in it steers the terminal, and it is not too long to read."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return Text(plain if len(plain) <= LONGEST_SHOWN else f"{plain[:LONGEST_SHOWN]} …")

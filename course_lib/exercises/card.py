@@ -115,7 +115,9 @@ def _failure(failure: Failure) -> list[str]:
         *(_wrap(rest) if rest else []),
     ]
     expected, got = failure.expected, failure.got
-    if expected is None or got is None or expected.shape != got.shape or not _is_drawable(expected):
+    if expected is None or got is None or expected.shape != got.shape:
+        return lines
+    if not (_is_drawable(expected) and _is_drawable(got)):
         return lines
     index, rows = _choose_matrix(expected, [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)])
     legend = [f"  (■ True = may attend, · False; rows are {rows})"] if expected.dtype == torch.bool else []

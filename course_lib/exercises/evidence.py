@@ -11,15 +11,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from course_lib.exercises.running import MAX_DEPTH, MAX_ELEMENTS, MAX_ITEMS, MAX_TEXT, Observation
+from course_lib.exercises.running import DTYPES, MAX_BITS, MAX_DEPTH, MAX_ELEMENTS, MAX_ITEMS, MAX_TEXT, Observation
 
 __all__ = ["MIME", "EvidenceError", "pack", "unpack"]
 
-MIME = "application/vnd.course.evidence+json"
+MIME = "application/vnd.course.evidence"  # of an output; behind it stand a dot, a token and +json
 
 MAX_ENCODED = 24_000_000  # characters of base64 that one exercise may hand over
 PLAIN = {"bool": bool, "int": int, "float": float, "str": str}
-DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 
 
 class EvidenceError(Exception):
@@ -83,6 +82,8 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
     device = text = where = ""
     if kind == "tensor":
         device, value = _text(facts, "device"), _tensor(facts, tensors)
+        if value.is_meta != (device == "meta") or value.dtype not in DTYPES.values():
+            raise EvidenceError("a tensor claims to be what it is not")
     elif kind == "list":
         value = tuple(_observation(item, tensors, depth + 1) for item in _items(facts, list))
     elif kind == "dict":
@@ -105,6 +106,8 @@ def _plain(kind: str, facts: dict[str, Any]) -> bool | int | float | str:
             raise EvidenceError("a bool is malformed")
         return facts["value"]
     value = _text(facts, "value")
+    if kind == "int" and len(value) > MAX_BITS // 4 + 4:
+        raise EvidenceError("a number is too long")
     try:
         return float.fromhex(value) if kind == "float" else int(value, 16) if kind == "int" else value
     except (ValueError, OverflowError) as error:

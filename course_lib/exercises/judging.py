@@ -238,7 +238,7 @@ def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Fa
         return Failure(_raised(got) if got.kind == "error" else f"expected {_an(want.type)}, and nothing was raised")
     if got.inputs_changed != want.inputs_changed:
         return Failure(CHANGED)
-    if want.kind == "bool" and got.kind == "tensor" and got.value.dtype == torch.bool and got.value.numel() == 1:
+    if want.kind == "bool" and got.kind == "tensor" and _is_one_bool(got.value):
         got = Observation("bool", "bool", bool(got.value))  # a bool in a tensor is a fair answer
     if got.kind != want.kind:
         return Failure(f"expected {_an(_kind(want))}, got {_an(_kind(got))}{_advice(got, want)}")
@@ -252,6 +252,10 @@ def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Fa
         close = torch.isclose(torch.tensor(got.value), torch.tensor(want.value), rtol, atol, equal_nan=True)
         return None if close else Failure(f"expected {want.value:.6g}, got {got.value:.6g}")
     return None if got.value == want.value else Failure(f"expected {want.value!r}, got {got.value!r}")
+
+
+def _is_one_bool(value: Tensor) -> bool:
+    return value.dtype == torch.bool and value.numel() == 1 and not value.is_meta
 
 
 def _compare_items(got: dict, want: dict, rtol: float, atol: float) -> Failure | None:
@@ -272,7 +276,11 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
         return Failure(f"expected dtype {right.dtype}, got {mine.dtype}", "", right, mine)
     if got.device != want.device:
         return Failure(f"expected a tensor on the device {want.device!r}, got one on {got.device!r}")
-    if mine.is_meta or torch.equal(mine, right):
+    if right.is_meta:
+        return None
+    if mine.is_meta:
+        return Failure("expected values, got a tensor on the device 'meta', which has none")
+    if torch.equal(mine, right):
         return None
     different = ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
     if not different.any():

@@ -6,7 +6,8 @@ code; the judge runs outside and reads only the observations.
 
 import linecache
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Case", "Observation", "RunSide", "call_function", "call_module", "draw", "observe", "run"]
+__all__ = ["Case", "Observation", "RunSide", "call_function", "call_module", "draw", "observe", "ordinary_torch", "run"]
 
 # What a learner's function may return before we stop looking: enough for any exercise, small enough to carry.
 MAX_ELEMENTS = 1_000_000
@@ -24,6 +25,11 @@ MAX_ITEMS = 64
 MAX_TEXT = 10_000
 MAX_DEPTH = 3
 MAX_BITS = 4096
+# In which an answer can be compared; a quantised, packed or complex one is no answer to anything.
+DTYPES = {
+    f"torch.{name}": getattr(torch, name)
+    for name in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()
+}
 MAX_LINE = 200  # of a learner's source, quoted where it raised
 
 # Code that no learner wrote: this course, the standard library, torch and whatever else is installed.
@@ -101,9 +107,27 @@ class RunSide:
         return self.id.partition(".")[2]
 
 
+@contextmanager
+def ordinary_torch() -> Iterator[None]:
+    """Give torch the settings it starts with, whatever a notebook made of them, and give the notebook's back."""
+    dtype, device, gradients = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    if device.type != "cpu":
+        torch.set_default_device("cpu")
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        if device.type != "cpu":
+            torch.set_default_device(device)
+
+
 def draw(side: RunSide, seed: int) -> list[Case]:
     """Draw the cases of an exercise; equal seeds give equal cases, in new tensors each time."""
-    return side.cases(torch.Generator().manual_seed(seed))
+    with ordinary_torch():
+        return side.cases(torch.Generator().manual_seed(seed))
 
 
 def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[Observation]:
@@ -112,7 +136,7 @@ def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[O
     Code that draws from torch's global generator gives the same answer on every run, and leaves the caller's
     generator as it was.
     """
-    with torch.random.fork_rng(devices=[]):
+    with ordinary_torch(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return [_run_case(side, student, case) for case in cases]
 
@@ -168,7 +192,7 @@ def observe(value: Any, depth: int = 0) -> Observation:
 
 
 def _is_plain(value: Tensor) -> bool:
-    return value.layout == torch.strided and not value.is_complex() and value.numel() <= MAX_ELEMENTS
+    return value.layout == torch.strided and value.dtype in DTYPES.values() and value.numel() <= MAX_ELEMENTS
 
 
 def _identical(old: Tensor, new: Tensor) -> bool:

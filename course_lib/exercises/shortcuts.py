@@ -1,16 +1,16 @@
 """Forbidden shortcuts: which names does a learner's function use, directly or through helpers of the same notebook?"""
 
 import ast
+import re
 import symtable
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 
-from IPython.core.inputtransformer2 import TransformerManager
-
 __all__ = ["UNPARSABLE", "find_shortcut", "imports_of", "parse"]
 
-LONGEST_WITH_MAGICS = 2_000  # characters
+NOT_PYTHON = re.compile(r"\s*([%!?]|[\w.]+\s*\?+\s*$)")
+ASSIGNED_MAGIC = re.compile(r"^(\s*\w[\w., ]*=\s*)[%!].*")
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, RuntimeError, MemoryError)
 REFERENCE = "{name} uses course_lib, which is what it is checked against; write it with plain PyTorch."
 
@@ -22,13 +22,13 @@ def find_shortcut(sources: Iterable[str], name: str, forbidden: Mapping[str, str
     plain Python is passed over. Using anything imported from course_lib is forbidden in every exercise.
     """
     definitions, imported = _scan(tuple(sources))
-    seen: set[str] = set()
+    seen: set[ast.stmt] = set()
     waiting = [name]
     while waiting:
         current = waiting.pop()
-        if current in seen or current not in definitions:
+        if current not in definitions or definitions[current] in seen:  # one statement may define many names
             continue
-        seen.add(current)
+        seen.add(definitions[current])
         for used in _mentioned(definitions[current]):
             if used in forbidden:
                 return forbidden[used]
@@ -63,13 +63,17 @@ def _scan(sources: tuple[str, ...]) -> tuple[dict[str, ast.stmt], dict[str, str]
 
 
 def parse(source: str) -> ast.Module:
-    """Parse a cell; only one with magics, and not too long a one, is worth IPython's many passes."""
+    """Parse a cell; where it is not Python, what IPython would read as magics, shell or help is left out."""
     try:
         return ast.parse(source)
     except SyntaxError:
-        if len(source) > LONGEST_WITH_MAGICS:
-            raise
-        return ast.parse(TransformerManager().transform_cell(source))  # magics become calls
+        return ast.parse("\n".join(map(_without_magic, source.splitlines())))
+
+
+def _without_magic(line: str) -> str:
+    if NOT_PYTHON.match(line):
+        return re.sub(r"\S.*", "pass", line)
+    return ASSIGNED_MAGIC.sub(r"\1None", line)
 
 
 def _globals(statement: ast.stmt) -> set[str]:

@@ -31,12 +31,18 @@ def progress() -> None:
     """Do nothing while grading."""
 
 
-def evidence_check(exercise_id: str, seed: int) -> Callable[[str, Any], None]:
-    """Give the `check` for one grade cell: it publishes the evidence for `exercise_id` on the cases of `seed`."""
+def evidence_check(exercise_id: str, seed: int, token: str) -> Callable[[str, Any], None]:
+    """Give the `check` for one grade cell: it publishes the evidence for `exercise_id` on the cases of `seed`, once.
+
+    token: what the evidence is marked with, so that other evidence is known for what it is.
+    """
+    calls = iter(range(1))
 
     def check(_: str, student: Any) -> None:
+        if next(calls, None) is None:  # a copy of the cell further down, or a call from within
+            return
         sides = import_module(f"course_lib.exercises.lesson{exercise_id[:2]}.run").RUN_SIDES
         side = next(side for side in sides if side.id == exercise_id)
-        publish_display_data({MIME: pack(run(side, student, draw(side, seed), seed))})
+        publish_display_data({f"{MIME}.{token}+json": pack(run(side, student, draw(side, seed), seed))})
 
     return check

@@ -5,8 +5,11 @@ versions of what runs it. Only bytes travel, so any concurrent.futures executor 
 """
 
 import base64
+import contextlib
 import json
 import platform
+import secrets
+import shutil
 import tempfile
 import time
 from dataclasses import asdict
@@ -22,15 +25,22 @@ from course_lib.grading.kernel import CellRun, SandboxedKernel
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submission import Cell
 
-__all__ = ["execute", "make_job"]
+__all__ = ["execute", "make_job", "sweep"]
 
-INJECT = "check = __import__('course_lib.checking', fromlist=['x']).evidence_check({exercise!r}, {seed})"
+# The modules that look at an answer are loaded anew: what the student's code did to them before is gone.
+INJECT = """check = (lambda modules: (
+    [modules.pop(name) for name in list(modules) if name.partition(".")[0] == "course_lib"],
+    __import__("course_lib.checking", fromlist=["x"]).evidence_check({exercise!r}, {seed}, {token!r}),
+)[1])(__import__("sys").modules)"""
 WARM_UP = """import torch
 torch.set_num_threads(1)
 torch.ones(2, 2, device="meta").tril()  # the first use of this device imports 800 modules
 del torch"""
+SCRATCH = "course-library-"
 NOT_RUN = "not run"  # status of what is left after too many deaths, or too long a time
 MAX_RESTARTS = 8
+MOST_SHOWN = 200_000  # characters of the outputs of one cell that are kept, and ten times as many of a notebook's
+MOST_LINES, LONGEST_LINE = 100, 2_000  # of a traceback
 
 
 def make_job(cells: list[Cell], seed: int, limits: Limits, library: bytes) -> bytes:
@@ -56,16 +66,24 @@ def execute(job: bytes) -> bytes:
     """
     facts = json.loads(job)
     cells = [Cell(**cell) for cell in facts["cells"]]
-    with tempfile.TemporaryDirectory(prefix="course-library-") as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
         library = Path(folder)
         library.chmod(0o755)  # another user reads it
         unpack(base64.b64decode(facts["library"]), library)
         return json.dumps({"cells": _run(cells, facts["seed"], Limits(**facts["limits"]), library)}).encode()
 
 
+def sweep() -> None:
+    """Remove what runs that were killed left behind: libraries that are older than any run can be."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > 3600:
+                shutil.rmtree(folder)
+
+
 def _run(cells: list[Cell], seed: int, limits: Limits, library: Path) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
-    deadline = time.monotonic() + limits.notebook_seconds
+    deadline, left = time.monotonic() + limits.notebook_seconds, 10 * MOST_SHOWN
     for _ in range(MAX_RESTARTS + 1):
         if len(results) == len(cells) or time.monotonic() > deadline:
             break
@@ -77,10 +95,32 @@ def _run(cells: list[Cell], seed: int, limits: Limits, library: Path) -> list[di
                     results[position]["status"] = run.status
                     break
             while kernel.alive and len(results) < len(cells):
-                lost = any(done["status"] == "timeout" for done in results)
-                results.append(_run_cell(kernel, cells[len(results)], seed, limits, deadline, lost))
+                lost = any(earlier["status"] == "timeout" for earlier in results)
+                done = _run_cell(kernel, cells[len(results)], seed, limits, deadline, lost)
+                done["outputs"] = _shortened(done["outputs"], min(MOST_SHOWN, left))
+                left -= len(json.dumps(done["outputs"]))
+                results.append(done)
     rest = cells[len(results) :]
     return results + [_result(cell, NOT_RUN, []) for cell in rest]
+
+
+def _shortened(outputs: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The outputs as far as `most` characters of JSON go: what is kept lies in memory, on disk and in a page."""
+    kept = []
+    for output in outputs:
+        if output["output_type"] == "error":
+            lines = [line[:LONGEST_LINE] for line in output["traceback"][:MOST_LINES]]
+            output = output | {"evalue": output["evalue"][:LONGEST_LINE], "traceback": lines}
+            output["ename"] = output["ename"][:LONGEST_LINE]
+        elif len(json.dumps(output)) > most:
+            text = output.get("text", "")[: max(most, 0)] + "\n[cut off here]\n"
+            output = {"output_type": "stream", "name": output.get("name", "stdout"), "text": text}
+            most = 0
+        most -= len(json.dumps(output))
+        kept.append(output)
+        if most < 0:
+            break
+    return kept
 
 
 def _worth_replaying(cells: list[Cell], results: list[dict[str, Any]]) -> list[int]:
@@ -92,12 +132,14 @@ def _run_cell(
     kernel: SandboxedKernel, cell: Cell, seed: int, limits: Limits, deadline: float, lost: bool
 ) -> dict[str, Any]:
     """Run the next cell; lost: an earlier one ran out of time, and the same function may be called again."""
+    token = secrets.token_hex(8)
     if cell.exercise is not None:
-        _run_code(kernel, INJECT.format(exercise=cell.exercise, seed=seed), limits, deadline)
+        inject = INJECT.format(exercise=cell.exercise, seed=seed, token=token)
+        _run_code(kernel, inject, limits, deadline)
         if not kernel.alive:
             return _result(cell, "died", [])
     run = _run_code(kernel, cell.source, limits, deadline, hurry=lost and cell.exercise is None)
-    return _result(cell, run.status, run.outputs)
+    return _result(cell, run.status, run.outputs, token)
 
 
 def _run_code(
@@ -107,13 +149,16 @@ def _run_code(
     return kernel.execute(source, seconds=max(0.0, min(most, deadline - time.monotonic())))
 
 
-def _result(cell: Cell, status: str, outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Write down what a cell gave; evidence leaves the outputs, and counts only alone and from a grade cell."""
-    evidence = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+def _result(cell: Cell, status: str, outputs: list[dict[str, Any]], token: str = "") -> dict[str, Any]:
+    """Write down what a cell gave; evidence leaves the outputs, and counts only alone, marked and from a grade cell."""
+    evidence = {name: data for output in outputs for name, data in output.get("data", {}).items() if MIME in name}
+    kept = [output for output in outputs if not any(MIME in name for name in output.get("data", {}))]
+    mine = evidence.get(f"{MIME}.{token}+json")
+    alone = len(outputs) - len(kept) == len(evidence) == 1 and cell.exercise is not None
     return {
         "index": cell.index,
         "status": status,
-        "outputs": [output for output in outputs if MIME not in output.get("data", {})],
-        "evidence": evidence[0] if len(evidence) == 1 and cell.exercise is not None else None,
-        "forged": len(evidence) > (cell.exercise is not None),
+        "outputs": kept,
+        "evidence": mine if alone else None,
+        "forged": bool(evidence) and not (alone and mine is not None),
     }

@@ -16,7 +16,7 @@ from traitlets.config import Config
 import course_lib
 from course_lib.errors import CourseError
 from course_lib.grading.classbook import facts_of, write_summary
-from course_lib.grading.execution import execute
+from course_lib.grading.execution import execute, sweep
 from course_lib.grading.handin import LARGEST_FILE, OddFile, find, load, read_plain
 from course_lib.grading.nbgrader_glue import TIMESTAMP, job_for, released
 from course_lib.grading.store import Store, key, write_atomically
@@ -28,6 +28,7 @@ from course_lib.nbgrader_tools import api, configuration, in_course, succeed
 __all__ = ["Outcome", "grade", "refusal", "register", "students_of"]
 
 NAME = re.compile(r"[\w .,'@+-]+")  # of a student's folder; nbgrader takes others as patterns
+LONGEST_NAME = 150  # bytes; files are called after it
 RAISED = re.compile(r"[\w.]*(Error|Exception|Warning)\b")  # the last line of a traceback
 TOOLS = ("cli.py", "layout.py", "nbgrader_tools.py", "release.py", "selfcheck.py")  # no mark depends on these
 
@@ -95,30 +96,38 @@ def grade(
     again: run what was run before too, which a machine that was too busy for the limits may call for.
     """
     config = configuration(course, db)
+    sweep()
     register(course, lesson, config)
     jobs: dict[str, bytes | None] = {}
     outcomes: dict[str, Outcome] = {}
     for student in students_of(course, lesson):
-        reason = refusal(course, lesson, student)
-        if reason:
-            outcomes[student] = Outcome(student, "refused", reasons=(reason,))
-            continue
         try:
+            reason = refusal(course, lesson, student)
+            if reason:
+                outcomes[student] = Outcome(student, "refused", reasons=(reason,))
+                continue
             cells = plan(load(course.hand_in(lesson, student), lesson.notebook, released(course, lesson)))
             jobs[student] = job_for(course, lesson, cells) if cells else None  # nothing runs if it cannot be read
         except Exception as error:  # a surprise in one hand-in must not end the class
-            outcomes[student] = Outcome(student, "failed", reasons=(f"{type(error).__name__}: {error}",))
+            outcomes[student] = _surprise(student, error)
     failed = _fill(Store(course.executions), jobs, executor, progress, again)
     with in_course(course):
         for done, (student, job) in enumerate(jobs.items(), 1):
             if job and key(job) in failed:
                 outcomes[student] = Outcome(student, "failed", reasons=(failed[key(job)],))
             else:
-                outcomes[student] = _record(course, lesson, student, config, job, again)
+                try:
+                    outcomes[student] = _record(course, lesson, student, config, job, again)
+                except Exception as error:
+                    outcomes[student] = _surprise(student, error)
             progress("recording", done, len(jobs))
     ordered = [outcomes[student] for student in sorted(outcomes)]
     write_summary(course, lesson, ordered)
     return ordered
+
+
+def _surprise(student: str, error: Exception) -> Outcome:
+    return Outcome(student, "failed", reasons=(f"{type(error).__name__}: {error}"[:500],))
 
 
 def _fill(
@@ -225,8 +234,11 @@ def _noted(note: Path) -> list | None:
 def refusal(course: Course, lesson: Lesson, student: str) -> str:
     """Say why a hand-in is not touched; empty if it can be recorded, be it as unreadable."""
     folder = course.hand_in(lesson, student)
-    if not NAME.fullmatch(student):
-        return "the name of its folder may hold letters, digits, spaces and . , ' @ + - _ alone: rename the folder"
+    if not NAME.fullmatch(student) or len(student.encode()) > LONGEST_NAME:
+        return (
+            f"the name of its folder may hold letters, digits, spaces and . , ' @ + - _ alone, at most {LONGEST_NAME} "
+            "bytes: rename the folder"
+        )
     if any(path.is_symlink() for path in (folder.parent, folder)):
         return f"{lesson.name} is a symbolic link, or lies behind one: ask for the files themselves"
     if not folder.is_dir():

@@ -15,8 +15,8 @@ __all__ = ["OddFile", "find", "load", "read_plain"]
 LARGEST_FILE = 20_000_000  # bytes
 MOST_STRUCTURES = 500_000  # brackets and braces in it: few bytes in a file, hundreds each in the grader's memory
 MOST_CELLS = 2_000
-MOST_CODE = 300_000  # characters in all code cells together, which a scan reads; a lesson has 20,000
-MOST_TEXT = 1_000_000  # characters in all other cells together
+MOST_CODE = 150_000  # characters in all code cells together, which a scan reads; a lesson has 20,000
+MOST_TEXT = 300_000  # characters in all other cells together, which a page shows
 
 
 class OddFile(Exception):

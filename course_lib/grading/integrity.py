@@ -20,6 +20,7 @@ __all__ = ["Flag", "flags_of", "strangers"]
 MOST_FLAGS = 50
 MOST_LINE = 160  # characters of a line that are quoted
 
+PATCHED, PROCESSES = "changes a library", "ends or starts processes"
 # What is looked for, by what it would be for: names and attributes, modules imported, and text in strings.
 NAMES = {
     "reaches into the interpreter": "_getframe currentframe f_back f_globals get_objects get_referrers getsource "
@@ -28,11 +29,11 @@ NAMES = {
     "run_code showtraceback set_custom_exc register_post_execute user_ns display_pub post_run_cell pre_run_cell",
     "pretends to be equal to anything": "__eq__ __ne__ __torch_function__ __torch_dispatch__",
     "writes evidence itself": "evidence_check publish_display_data",
-    "ends or starts processes": "_exit fork forkpty kill killpg system popen Popen execv execve posix_spawn abort",
+    PROCESSES: "_exit fork forkpty kill killpg system popen Popen execv execve posix_spawn abort",
 }
 MODULES = {
     "reaches into the interpreter": "gc inspect ctypes",
-    "ends or starts processes": "subprocess multiprocessing atexit signal",
+    PROCESSES: "subprocess multiprocessing atexit signal",
     "uses the network": "socket urllib http requests ftplib smtplib asyncio.streams",
     "looks for answers": "course_lib.exercises course_lib.grading course_lib.checking.evidence_check",
 }
@@ -43,7 +44,6 @@ TEXTS = {
 }
 BY_NAME = {name: kind for kind, names in NAMES.items() for name in names.split()}
 BY_MODULE = {name: kind for kind, names in MODULES.items() for name in names.split()}
-PATCHED = "changes a library"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _scan(source: str) -> tuple[tuple[str, int], ...]:
         found: dict[str, int] = {}
         modules: dict[str, str] = {}
         for node in ast.walk(tree):
-            modules |= imports_of(node)
+            modules |= imports_of(node) | _imported_by_call(node)
         for node in ast.walk(tree):
             for kind in _kinds(node, modules):
                 found[kind] = min(found.get(kind, node.lineno), node.lineno)
@@ -115,7 +115,8 @@ def _scan_text(source: str) -> tuple[tuple[str, int], ...]:
 
 def _kinds(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
     if isinstance(node, ast.Attribute):
-        yield from _known(BY_NAME, [node.attr])
+        kinds = _known(BY_NAME, [node.attr])
+        yield from (kind for kind in kinds if kind != PROCESSES or _root(node) in modules)  # os.system, not !ls
         if node.attr == "modules" and isinstance(node.value, ast.Name) and modules.get(node.value.id) == "sys":
             yield "reaches into the interpreter"
     elif isinstance(node, ast.Name | ast.FunctionDef):
@@ -135,6 +136,16 @@ def _kinds(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("setattr", "delattr") and node.args:
         if _root(node.args[0]) in modules:
             yield PATCHED
+
+
+def _imported_by_call(node: ast.AST) -> dict[str, str]:
+    """Names given to modules that a function loads: `m = importlib.import_module(...)`."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+        function = node.value.func
+        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if called in ("import_module", "__import__"):
+            return {target.id: "?" for target in node.targets if isinstance(target, ast.Name)}
+    return {}
 
 
 def _root(node: ast.AST) -> str:

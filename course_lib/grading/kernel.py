@@ -193,11 +193,13 @@ class SandboxedKernel:
 
 def _collect(outputs: list[dict[str, Any]], message: dict[str, Any]) -> None:
     """Append a message as an output if it is a valid one, joining what follows on the same stream."""
-    if message["msg_type"] not in OUTPUTS:
-        return
     try:
+        if message["msg_type"] not in OUTPUTS:
+            return
         output = output_from_msg(message)
         nbformat.validate(output, ref=output["output_type"], version=4)
+        if output["output_type"] == "stream":
+            output["text"] = "".join(output["text"])  # the format allows a list of lines
         json.dumps(output, ensure_ascii=False).encode()  # half a surrogate pair could not be written to a file
     except Exception:
         return

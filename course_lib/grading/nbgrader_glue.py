@@ -7,6 +7,7 @@ through the same code.
 import json
 import secrets
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ __all__ = [
     "choose_notebook",
     "job_for",
     "released",
+    "safe_html",
     "safe_markdown",
     "seed_of",
 ]
@@ -50,7 +52,8 @@ TAGS = {
     *"a abbr blockquote br code del details div em h1 h2 h3 h4 h5 h6 hr i li ol p pre s span strong sub".split(),
     *"summary sup table tbody td th thead tr ul".split(),
 }
-ATTRIBUTES = {"a": ["href", "title", "id"], "*": ["class", "id"]}
+ATTRIBUTES = {"a": ["href", "title"]}  # an id or a class of theirs could be taken for one of the page's own
+LONGEST_MARKDOWN = 20_000  # characters of a cell that are rendered; some texts take time that grows with the square
 
 
 class CarefulDirectory(CourseDirectory):
@@ -158,7 +161,14 @@ class ForStudents(NbGraderPreprocessor):
 
 def safe_markdown(source: str) -> str:
     """Render a markdown cell without anything a browser would run or fetch, for a page of the instructor's."""
-    return bleach.clean(markdown2html(source), TAGS, ATTRIBUTES, strip=True)
+    if len(source) > LONGEST_MARKDOWN:
+        return f"<pre>{escape(source)}</pre>"
+    return safe_html(markdown2html(source))
+
+
+def safe_html(html: str) -> str:
+    """Leave of HTML what is text and its structure."""
+    return bleach.clean(html, TAGS, ATTRIBUTES, strip=True)
 
 
 def _course(configured: Configurable) -> Course:

@@ -34,7 +34,7 @@ class SandboxBroken(CourseError):
 class Limits:
     """What one submission may use; a part of what a stored execution is keyed by."""
 
-    memory_bytes: int = 4096 * MIB  # resident memory of all its processes together, files in memory included
+    memory_bytes: int = 2048 * MIB  # resident memory of all its processes together, files in memory included
     address_bytes: int = 6144 * MIB  # address space of one process; torch alone reserves more than it uses
     processes: int = 64  # processes and threads together; a kernel needs about 15
     open_files: int = 256  # descriptors of one process

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ def repair(notebook: dict[str, Any], released: NotebookNode) -> NotebookNode:
     repairs: list[str] = []
     cells: list[NotebookNode] = []
     stood: dict[str, tuple[int, dict[str, Any]]] = {}  # of each grade cell: how many other cells were before it
-    seen_ids = set(map(_id, ours.values()))
+    seen_ids = Counter(map(_id, ours.values()))
     seen_names: set[str] = set()
     for cell in notebook["cells"]:
         name = name_of(cell)
@@ -57,14 +58,15 @@ def repair(notebook: dict[str, Any], released: NotebookNode) -> NotebookNode:
         seen_names.add(name)
     places = {name_of(cell): place for place, cell in reversed(list(enumerate(cells)))}
     inserted: dict[int, list[NotebookNode]] = {}
-    before: list[str] = []
+    answer = ""
     for cell in released.cells:
         name = name_of(cell)
+        if is_answer(cell):
+            answer = name
         if name not in ours:
-            before.append(name)
             continue
-        earliest = next((places[earlier] + 1 for earlier in reversed(before) if earlier in places), len(cells))
-        place, theirs = stood.get(name, (earliest, None))
+        place, theirs = stood.get(name, (places.get(answer, len(cells) - 1) + 1, None))
+        earliest = places[answer] + 1 if answer in places else 0
         repairs += _repairs_of(cell, theirs, moved=place < earliest)
         inserted.setdefault(max(place, earliest), []).append(copy_of(cell))
     complete = [
@@ -149,17 +151,19 @@ def _repairs_of(ours: NotebookNode, theirs: dict[str, Any] | None, moved: bool) 
     return found + ([f"the cell {name_of(ours)} was put below its answer"] if moved else [])
 
 
-def _clean(cell: dict[str, Any], seen_ids: set[str]) -> NotebookNode:
-    """Make a new cell of the source, the kind and the experiment tag of a student's, with an id of its own."""
+def _clean(cell: dict[str, Any], seen_ids: Counter[str]) -> NotebookNode:
+    """Make a new cell of the source, the kind and the experiment tag of a student's, with an id of its own.
+
+    seen_ids: how often each id was wanted.
+    """
     kind = cell.get("cell_type") if cell.get("cell_type") in KINDS else "raw"
     tags = _dict(cell.get("metadata")).get("tags")
     metadata = {"tags": [EXPERIMENT]} if isinstance(tags, list) and EXPERIMENT in tags else {}
     wanted = unique = _id(cell)
-    number = 1
     while unique in seen_ids:
-        number += 1
-        unique = f"{wanted}-{number}"
-    seen_ids.add(unique)
+        seen_ids[wanted] += 1
+        unique = f"{wanted}-{seen_ids[wanted]}"
+    seen_ids[unique] += 1
     made = {"cell_type": kind, "id": unique, "metadata": metadata, "source": text_of(cell)}
     return nbformat.from_dict(made | ({"outputs": [], "execution_count": None} if kind == "code" else {}))
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
+from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
 from course_lib import exercises
-from course_lib.exercises.card import Verdict, colour, to_html
+from course_lib.exercises.card import Verdict, colour, render, to_html
 from course_lib.exercises.evidence import EvidenceError, unpack
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
@@ -44,6 +45,7 @@ def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
             before = [results[earlier.index] for earlier in cells[:number] if earlier.exercise is None]
             try:
                 verdicts[cell.index] = _verdict(exercise, results[cell.index], before, sources, seed)
+                render(verdicts[cell.index])  # whatever cannot be shown is a failure too, and shows itself here
             except Exception as error:  # ours, so nobody's zero
                 reason = f"{CHECKER_FAILED} ({type(error).__name__}: {error})"
                 verdicts[cell.index] = exercise.refuse("checker failed", reason)
@@ -153,12 +155,19 @@ def _facts(verdict: Verdict) -> dict[str, Any]:
 def _harmless(output: dict[str, Any]) -> NotebookNode:
     """Keep text and PNG; anything a browser would run or fetch is dropped."""
     if output["output_type"] not in ("display_data", "execute_result"):
-        return NotebookNode(output)
+        return NotebookNode({name: _plain(value) for name, value in output.items()})
     data = output["data"]
-    kept = {"text/plain": str(data.get("text/plain", ""))}
+    kept = {"text/plain": _plain(str(data.get("text/plain", "")))}
     if isinstance(data.get("image/png"), str) and _is_base64(data["image/png"]):
         kept["image/png"] = data["image/png"]
     return new_output("display_data", kept)
+
+
+def _plain(value: Any) -> Any:
+    """Text without colours, which cost a page more time than they are worth, and without other control characters."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return strip_ansi(value).replace("\x1b", "") if isinstance(value, str) else value
 
 
 def _is_base64(text: str) -> bool:

@@ -7,7 +7,14 @@ from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson01 import run
 
-__all__ = ["CAUSAL"]
+__all__ = ["CAUSAL", "MADE_BY_TORCH"]
+
+MADE_BY_TORCH = (
+    "generate_square_subsequent_mask",
+    "_generate_square_subsequent_mask",
+    "causal_lower_right",
+    "causal_upper_left",
+)
 
 
 def _square(seq_len, device=None):
@@ -99,8 +106,9 @@ CAUSAL = Exercise(
         _causal_by_counting,
     ],
     forbidden={
-        "generate_square_subsequent_mask": "create_causal_mask uses generate_square_subsequent_mask, which is the "
-        "exercise itself, made by torch; build the mask from positions.",
+        name: f"create_causal_mask uses {name}, which is the exercise itself, made by torch; build the mask from "
+        "positions."
+        for name in MADE_BY_TORCH
     },
     hints=(
         "Write the 4 × 4 table by hand: one row a query, one column a key. Which cells are True?",

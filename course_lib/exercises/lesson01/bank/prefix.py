@@ -6,6 +6,7 @@ from course_lib import masks
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson01 import run
+from course_lib.exercises.lesson01.bank.causal import MADE_BY_TORCH
 
 __all__ = ["PREFIX"]
 
@@ -224,8 +225,9 @@ PREFIX = Exercise(
     },
     alternatives=[_by_assigning, _by_lists, _by_reach, _by_rows, _by_excluding, _by_joining],
     forbidden={
-        "generate_square_subsequent_mask": "create_prefix_mask uses generate_square_subsequent_mask, which is "
-        "exercise 1, made by torch; build the mask from positions, or use your own create_causal_mask.",
+        name: f"create_prefix_mask uses {name}, which is exercise 1, made by torch; build the mask from positions, or "
+        "use your own create_causal_mask."
+        for name in MADE_BY_TORCH
     },
     hints=(
         "Draw the 4 × 4 table for a prefix of 2. Start from the causal mask: which cells become True as well?",
