@@ -2,8 +2,10 @@
 
 from copy import deepcopy
 
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from course_lib.nbgrader_tools import configuration
 from tests.classroom import LESSON, grade_cells
 from tests.grading.conftest import running
 from tests.submissions.scene import WRONG, case, full, points_without, wrong
@@ -156,8 +158,8 @@ def garbage_collector(scene):
     return wrong(answer="""
         import gc
         def create_causal_mask(seq_len, device=None):
-            found = [f for f in gc.get_objects() if getattr(f, "__name__", "") == "create_causal_mask"
-                     and getattr(f, "__module__", "") != "__main__"]
+            found = [f for f in gc.get_objects() if type(f) is type(create_causal_mask)
+                     and f.__name__ == "create_causal_mask" and f.__module__ != "__main__"]
             return found[0](seq_len, device)
     """)
 
@@ -178,10 +180,9 @@ def source_of_the_reference(scene):
     """The answer reads the reference's source and runs it."""
     return wrong(answer="""
         import importlib, inspect
-        namespace = {"torch": torch, "Bool": {}, "Tensor": torch.Tensor}
+        namespace = {"__name__": "mine"}
         try:
-            source = inspect.getsource(importlib.import_module("course_" + "lib.masks").create_causal_mask)
-            exec("from __future__ import annotations\\n" + source[source.index("def "):], namespace)
+            exec(inspect.getsource(importlib.import_module("course_" + "lib.masks")), namespace)
         except Exception:
             namespace["create_causal_mask"] = lambda n, device=None: torch.zeros(1, 1, n, n)
         create_causal_mask = namespace["create_causal_mask"]
@@ -299,7 +300,9 @@ def check_above_a_borrowed_answer(scene):
     notebook = wrong()
     check = notebook.cells.pop(next(n for n, c in enumerate(notebook.cells) if c.id == "create-causal-mask-check"))
     place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
-    borrowed = new_code_cell("from course_lib.masks import create_causal_mask", id="borrowed")
+    borrow = "import importlib\nown = importlib.import_module('course' '_lib.masks').create_causal_mask\n"
+    borrow += "create_causal_mask = lambda n, device=None: own(n, device)"
+    borrowed = new_code_cell(borrow, id="borrowed")
     notebook.cells[place:place] = [borrowed, check]
     return notebook
 
@@ -347,7 +350,7 @@ def evidence_first(scene):
             if not sent:
                 sent.append(1)
                 from IPython.display import publish_display_data
-                publish_display_data(forge())
+                publish_display_data(globals()["for" + "ge"]())
             return torch.zeros(1, 1, seq_len, seq_len, dtype=torch.bool)
     """)
 
@@ -390,14 +393,13 @@ def evidence_at_exit(scene):
 def patched_observer(scene):
     """The pattern is right, and what looks at the answer is patched to say that it lies on the device asked for."""
     return wrong("""
-        import dataclasses
         import importlib
         running = importlib.import_module("course" + "_lib.exercises.running")
-        true_observe = running.observe
+        true_observe, calls = running.observe, []
         def observe(value, depth=0):
-            return dataclasses.replace(true_observe(value, depth), device="meta")
+            calls.append(1)
+            return true_observe(value.to("meta") if len(calls) == 5 else value, depth)
         running.observe = observe
-        running.Observation.device = "meta"
     """, answer="""
         def create_causal_mask(seq_len, device=None):
             return torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool).tril()
@@ -447,6 +449,8 @@ def forbidden_shortcut_through_a_helper(scene):
 
 # In a grader without a sandbox.
 
+WHOLE_DISK = frozenset({"files", "tmp", "user", "read-only", "watchdog"})
+
 
 def _exec_from(source: str) -> str:
     return f"""
@@ -461,13 +465,13 @@ def _exec_from(source: str) -> str:
     """
 
 
-@case("cheat", 0, off="sandbox", parts=frozenset({"files", "user", "read-only"}), flag=ANSWERS)
+@case("cheat", 0, off="sandbox", parts=WHOLE_DISK, flag=ANSWERS)
 def reads_the_solution(scene):
     """The solution is read from the course's own folder."""
     return wrong(answer=_exec_from(f'cells = json.load(open("{scene.solution}"))["cells"]'))
 
 
-@case("cheat", 0, off="sandbox", parts=frozenset({"files", "user", "read-only"}), flag=ANSWERS)
+@case("cheat", 0, off="sandbox", parts=WHOLE_DISK, flag=ANSWERS)
 def reads_a_classmate(scene):
     """The work of another student is read from the folder of submissions."""
     return wrong(answer=_exec_from(f'cells = json.load(open("{scene.handed_in("0-perfect")}"))["cells"]'))
@@ -501,7 +505,7 @@ def _wrote(scene, case):
     return (scene.course.root / f"{case.name}.txt").exists()
 
 
-@case("cheat", 0, off="sandbox", parts=frozenset({"files", "user", "read-only"}), harm=_wrote, flag=None)
+@case("cheat", 0, off="sandbox", parts=WHOLE_DISK, harm=_wrote, flag=None)
 def writes_outside(scene):
     """A file would be written into the course's folder."""
     return wrong(f"open('{scene.course.root}/writes-outside.txt', 'w').write('x')")
@@ -514,7 +518,7 @@ def _changed_marks(scene, case):
         return bool(connection.execute("select count(*) from grade where manual_score > 0").fetchone()[0])
 
 
-@case("cheat", 0, off="sandbox", parts=frozenset({"files", "user", "read-only"}), harm=_changed_marks, flag=ANSWERS)
+@case("cheat", 0, off="sandbox", parts=WHOLE_DISK, harm=_changed_marks, flag=ANSWERS)
 def changes_the_gradebook(scene):
     """Marks would be written into the gradebook."""
     return wrong(f"""
@@ -531,7 +535,7 @@ def _outlives(scene, case):
     return bool(running(OUTLIVES))
 
 
-@case("cheat", 0, off="sandbox", parts=frozenset({"processes"}), harm=_outlives, flag=PROCESSES)
+@case("cheat", 0, off="asserts", harm=_outlives, flag=PROCESSES)
 def background_process(scene):
     """A process started in a cell would live on after the grading."""
     return wrong(f"""
@@ -583,14 +587,15 @@ def link_to_the_gradebook(scene):
 SCRIPT = "<script>fetch('//steal-the-marks')</script><img src=x onerror=\"fetch('//steal-the-marks')\">"
 
 
+def _page(scene, case):
+    """The page that shows the graded work."""
+    file = LESSON.file(scene.course.grading / "autograded" / case.name)
+    return HTMLExporter(config=configuration(scene.course)).from_filename(str(file))[0]
+
+
 def _has_script(scene, case):
     """Whether the page has the script as an element, not as text that was escaped."""
-    from nbconvert import HTMLExporter
-
-    from course_lib.nbgrader_tools import configuration
-
-    file = LESSON.file(scene.course.grading / "autograded" / case.name)
-    page, _ = HTMLExporter(config=configuration(scene.course)).from_filename(str(file))
+    page = _page(scene, case)
     return "<script>fetch('//steal" in page or "<img src=x" in page or '<img src="x"' in page
 
 
@@ -608,11 +613,20 @@ def script_in_markdown(scene):
     return notebook
 
 
-@case("cheat", 0, off="sanitising", harm=_has_script, flag=None)
-def script_in_a_raw_cell(scene):
-    """A raw cell says that it is HTML, which a page would take over as it is."""
+CLOBBER = '<div class="nbgrader_cell"><span id="leaks-future-check"></span><a class="full-credit">more</a></div>'
+
+
+def _takes_names(scene, case):
+    """Whether an element of the student's has a name that formgrader looks for."""
+    page = _page(scene, case)
+    return '<span id="leaks-future-check"' in page or 'class="full-credit"' in page
+
+
+@case("cheat", 0, off="sanitising", harm=_takes_names, flag=None)
+def names_of_the_page_itself(scene):
+    """A markdown cell holds elements with the names that formgrader's own boxes have, to catch what is typed there."""
     notebook = wrong()
-    notebook.cells.append(new_raw_cell(SCRIPT, id="mine", metadata={"raw_mimetype": "text/html"}))
+    notebook.cells.append(new_markdown_cell(CLOBBER, id="mine"))
     return notebook
 
 

@@ -42,7 +42,7 @@ def points(way: str, cells: list[dict[str, Any]], folder: str) -> float:
 
     shell = InteractiveShell.instance()
     if way == "as submitted":
-        return sum(_earned(shell, cell["source"], cell["points"]) for cell in cells)
+        return sum(_passed(shell, cell["source"]) * cell["points"] for cell in cells)
     for cell in _before_the_test(cells):
         _earned(shell, cell["source"], 0)
     return _earned(shell, test, POINTS)
@@ -51,6 +51,11 @@ def points(way: str, cells: list[dict[str, Any]], folder: str) -> float:
 def _before_the_test(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     place = next((n for n, cell in enumerate(cells) if cell["name"] == EXERCISE), len(cells))
     return cells[:place]
+
+
+def _passed(shell: Any, source: str) -> bool:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return shell.run_cell(source).success
 
 
 def _earned(shell: Any, source: str, worth: float) -> float:
