@@ -14,4 +14,13 @@ install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_
 
 from tests.required import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402 (after the hook)
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the tables and figures that tests recorded, from whichever process they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if report.when == "call" and name in ("table", "measured"):
+                terminalreporter.section(report.nodeid)
+                terminalreporter.write_line(text)

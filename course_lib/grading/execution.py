@@ -12,7 +12,9 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ import torch
 from course_lib.exercises.evidence import MIME
 from course_lib.grading.build import unpack
 from course_lib.grading.kernel import CellRun, SandboxedKernel
-from course_lib.grading.sandbox import Limits
+from course_lib.grading.sandbox import Limits, Sandbox
 from course_lib.grading.submission import Cell
+from course_lib.grading.unsafe import NoSandbox
 
 __all__ = ["execute", "make_job", "sweep"]
 
@@ -43,15 +46,17 @@ MOST_SHOWN = 200_000  # characters of the outputs of one cell that are kept, and
 MOST_LINES, LONGEST_LINE = 100, 2_000  # of a traceback
 
 
-def make_job(cells: list[Cell], seed: int, limits: Limits, library: bytes) -> bytes:
+def make_job(cells: list[Cell], seed: int, limits: Limits, library: bytes, sandboxed: bool = True) -> bytes:
     """Write a job: equal jobs are equal bytes.
 
-    seed: of the cases of every exercise. library: the grading build, a zip file.
+    seed: of the cases of every exercise. library: the grading build, a zip file. sandboxed: False runs it as an
+    ordinary program, for code one has written oneself.
     """
     job = {
         "cells": [asdict(cell) for cell in cells],
         "seed": seed,
         "limits": asdict(limits),
+        "sandboxed": sandboxed,
         "library": base64.b64encode(library).decode("ascii"),
         "versions": [platform.python_version(), torch.__version__, ipykernel.__version__],
     }
@@ -70,7 +75,9 @@ def execute(job: bytes) -> bytes:
         library = Path(folder)
         library.chmod(0o755)  # another user reads it
         unpack(base64.b64decode(facts["library"]), library)
-        return json.dumps({"cells": _run(cells, facts["seed"], Limits(**facts["limits"]), library)}).encode()
+        make = Sandbox if facts["sandboxed"] else NoSandbox
+        limits = Limits(**facts["limits"])
+        return json.dumps({"cells": _run(cells, facts["seed"], limits, partial(make, library, limits))}).encode()
 
 
 def sweep() -> None:
@@ -81,13 +88,13 @@ def sweep() -> None:
                 shutil.rmtree(folder)
 
 
-def _run(cells: list[Cell], seed: int, limits: Limits, library: Path) -> list[dict[str, Any]]:
+def _run(cells: list[Cell], seed: int, limits: Limits, make: Callable[[], Sandbox | NoSandbox]) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     deadline, left = time.monotonic() + limits.notebook_seconds, 10 * MOST_SHOWN
     for _ in range(MAX_RESTARTS + 1):
         if len(results) == len(cells) or time.monotonic() > deadline:
             break
-        with SandboxedKernel(library, limits) as kernel:
+        with SandboxedKernel(sandbox=make()) as kernel:
             kernel.execute(WARM_UP, seconds=limits.start_seconds)  # on a busy machine, no student's time
             for position in _worth_replaying(cells, results):
                 run = _run_code(kernel, cells[position].source, limits, deadline)

@@ -16,6 +16,7 @@ from nbformat.v4 import output_from_msg
 
 from course_lib.grading.channel import Channel
 from course_lib.grading.sandbox import SOCKETS, Limits, Sandbox, SandboxBroken
+from course_lib.grading.unsafe import NoSandbox
 
 __all__ = ["CellRun", "SandboxedKernel"]
 
@@ -53,7 +54,7 @@ class SandboxedKernel:
     """
 
     def __init__(
-        self, library: Path | None = None, limits: Limits | None = None, sandbox: Sandbox | None = None
+        self, library: Path | None = None, limits: Limits | None = None, sandbox: Sandbox | NoSandbox | None = None
     ) -> None:
         if sandbox is None:
             sandbox = Sandbox(library, limits or Limits())
@@ -63,11 +64,11 @@ class SandboxedKernel:
     def __enter__(self) -> "SandboxedKernel":
         self._session = Session(key=secrets.token_hex(16).encode(), username="grader")
         connection = {
-            "transport": "ipc", "ip": f"{SOCKETS}/k", "signature_scheme": "hmac-sha256", "kernel_name": "python3",
-            "key": self._session.key.decode(), "shell_port": SHELL, "iopub_port": IOPUB, "stdin_port": STDIN,
-            "control_port": CONTROL, "hb_port": HEARTBEAT,
+            "transport": "ipc", "ip": f"{self.sandbox.place(SOCKETS)}/k", "signature_scheme": "hmac-sha256",
+            "kernel_name": "python3", "key": self._session.key.decode(), "shell_port": SHELL, "iopub_port": IOPUB,
+            "stdin_port": STDIN, "control_port": CONTROL, "hb_port": HEARTBEAT,
         }  # fmt: skip
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", CONNECTION_FILE]
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", self.sandbox.place(CONNECTION_FILE)]
         command += ["--HistoryManager.enabled=False", "--InteractiveShell.colors=nocolor"]
         self._channels = []
         self._process = self.sandbox.start(command, files={CONNECTION_FILE: json.dumps(connection).encode()})

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from nbgrader.utils import parse_utc
+from traitlets import Bool
 from traitlets.config import Configurable
 
 from course_lib.grading.build import build
@@ -111,6 +112,8 @@ class RepairingExporter(NotebookExporter):
 class SandboxExecute(NbGraderPreprocessor):
     """Takes the place of nbgrader's Execute: runs the notebook in the sandbox, or finds that done, and judges it."""
 
+    sandboxed = Bool(True, help="Whether student code runs in the sandbox.").tag(config=True)
+
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Give the notebook the outputs that nbgrader reads points from."""
         course, lesson = _course(self), Lesson(resources["nbgrader"]["assignment"])
@@ -121,10 +124,13 @@ class SandboxExecute(NbGraderPreprocessor):
             record(nb, NOTHING, refuse_all(nb, unreadable))
         else:
             cells = plan(nb)
-            job, store = job_for(course, lesson, cells), Store(course.executions)
+            job, store = job_for(course, lesson, cells, self.sandboxed), Store(course.executions)
             result = store.get(key(job))
-            if result is None:
+            if not self.sandboxed:
+                flags.append(Flag("was run without a sandbox", "the whole notebook", 0, ""))
+            elif result is None:
                 _require_sandbox()
+            if result is None:
                 result = execute(job)
                 store.put(key(job), result)
             flags += [
@@ -193,9 +199,9 @@ def _keep_timestamp(folder: Path, graded: Path) -> None:
         write_atomically(graded / TIMESTAMP, read_plain(folder / TIMESTAMP, LONGEST_TIMESTAMP))
 
 
-def job_for(course: Course, lesson: Lesson, cells: list[Cell]) -> bytes:
+def job_for(course: Course, lesson: Lesson, cells: list[Cell], sandboxed: bool = True) -> bytes:
     """Write the job that runs these cells: the same on every road to a grade."""
-    return make_job(cells, seed_of(course, lesson), Limits(), build(lesson.number))
+    return make_job(cells, seed_of(course, lesson), Limits(), build(lesson.number), sandboxed)
 
 
 def seed_of(course: Course, lesson: Lesson) -> int:

@@ -97,6 +97,10 @@ class Sandbox:
                 if not path.is_symlink():
                     path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
+    def place(self, path: str) -> str:
+        """Where a command inside finds what is put at `path`."""
+        return path
+
     def start(
         self,
         command: Sequence[str],

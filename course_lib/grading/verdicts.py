@@ -96,7 +96,7 @@ def describe(notebook: NotebookNode, flags: Sequence[Flag]) -> None:
         top.append(_note("about-this-hand-in", f"Your hand-in: {status}", reasons, {"for": "student"}))
     if flags:
         lines = list(map(str, flags))
-        top.append(_note("flags", "Worth a look (only you see this)", lines, {"for": INSTRUCTOR}))
+        top.append(_note("flags", "Worth a look (students do not see this)", lines, {"for": INSTRUCTOR}))
     notebook.cells[:0] = top
 
 

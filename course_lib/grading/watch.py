@@ -68,14 +68,17 @@ class SandboxProcess:
         with self._lock:
             if self.alive:
                 self.ended = self.ended or reason
-                for init in _children(self.process.pid):  # its end is the end of all, and bubblewrap waits for it
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(init, signal.SIGKILL)
+                self._end()
                 if self.wait(2) is None:
                     self.process.kill()
                 self.process.wait()
         if threading.current_thread() is not self._watchdog:
             self._watchdog.join(5)
+
+    def _end(self) -> None:
+        for init in _children(self.process.pid):  # its end is the end of all, and bubblewrap waits for it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(init, signal.SIGKILL)
 
     def _watch(self) -> None:
         descriptor = self.process.stderr.fileno()

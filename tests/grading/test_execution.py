@@ -1,6 +1,7 @@
 """A job runs in the sandbox and gives evidence, whatever its cells do; one that kills its kernel costs itself only."""
 
 import json
+import tempfile
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from course_lib.grading.build import build
 from course_lib.grading.execution import MAX_RESTARTS, execute, make_job
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submission import Cell
+from tests.grading.conftest import running
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap")]
 
@@ -149,3 +151,24 @@ def test_the_judge_cannot_be_imported_in_the_sandbox(name):
 def test_calling_the_reference_earns_nothing():
     *_, last = run(SETUP, "from course_lib.masks import create_causal_mask", CHECK)
     assert earned(last) == 0
+
+
+def test_without_a_sandbox_the_same_job_gives_the_same_evidence_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cells = [Cell(0, SETUP), Cell(1, RIGHT), Cell(2, CHECK, CAUSAL.id), Cell(3, "import os\nos._exit(0)"), Cell(4, "1")]
+    job = make_job(cells, SEED, Limits(), build("01"), sandboxed=False)
+    entries = json.loads(execute(job))["cells"]
+    assert earned(entries[2]) == CAUSAL.points
+    assert [entry["status"] for entry in entries] == ["ok", "ok", "ok", "died", "ok"]
+    assert not list(tmp_path.glob("course-*"))
+    assert job != make_job(cells, SEED, Limits(), build("01"))
+
+
+def test_without_a_sandbox_a_loop_and_what_it_started_still_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mark = "outlives-no-sandbox"
+    start = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])"
+    job = make_job([Cell(0, start), Cell(1, "while True: pass")], SEED, Limits(cell_seconds=3), build("01"), False)
+    entries = json.loads(execute(job))["cells"]
+    assert [entry["status"] for entry in entries] == ["ok", "timeout"]
+    assert not running(mark)

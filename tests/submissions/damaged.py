@@ -471,7 +471,7 @@ def empty_cells_without_end(scene):
     return b'{"nbformat": 4, "cells": [' + b"{}," * 8000 + b"{}]}"
 
 
-@case("damaged or broken", 0, flag=None)
+@case("damaged or broken", 0, status="repaired", reason="was missing and was put back", flag=None)
 def two_thousand_equal_cells(scene):
     """As many empty cells as are read."""
     return b'{"nbformat": 4, "cells": [' + b"{}," * 1999 + b"{}]}"
@@ -491,7 +491,7 @@ def statement_of_a_thousand_names(scene):
 def magics_without_end(scene):
     """A cell of nothing but magics, each of which IPython would look at many times."""
     notebook = released()
-    notebook.cells += [new_code_cell("%a\n" * 660, id=f"magic-{number}") for number in range(8)]
+    notebook.cells += [new_code_cell("%a\n" * 660, id=f"magic-{number}") for number in range(2)]
     return notebook
 
 

@@ -11,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib.exercises.evidence import MIME
-from course_lib.grading import build, execution, grader, handin, kernel, nbgrader_glue, submission, verdicts
+from course_lib.grading import build, execution, grader, handin, nbgrader_glue, submission, verdicts
 from course_lib.grading.sandbox import Sandbox
 
 __all__ = ["WITHOUT"]
@@ -64,7 +64,7 @@ def _scan(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
 
 def _sandbox(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
     """The sandbox lacks these parts."""
-    monkeypatch.setattr(kernel, "Sandbox", partial(Sandbox, without=parts))
+    monkeypatch.setattr(execution, "Sandbox", partial(Sandbox, without=parts))
 
 
 def _links(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:

@@ -1,0 +1,110 @@
+"""A grading that is killed at any moment, and started again, ends as if nothing had happened."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell
+
+from course_lib.grading.submission import OURS
+from tests.classroom import LESSON, autograded, make_course, released, solved, submit
+from tests.grading.conftest import running
+from tests.submissions.scene import full, wrong
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(900)]
+
+KILLS = 10
+ANSWER = "def create_padding_mask(lengths, max_len):\n    "
+
+
+def _class_in(folder):
+    """A small class in which something has to be run, and something was run before."""
+    folder.mkdir(parents=True)
+    course = make_course(folder)
+    submit(course, "ada", solved())
+    submit(course, "bob", released())
+    submit(course, "eve", wrong("import os\nprint(os.environ)"))
+    submit(course, "mia", full(create_padding_mask=f"{ANSWER}raise KeyError(lengths)"))
+    submit(course, "tom", "{")
+    copied = solved()
+    copied.cells.append(copied.cells[-1] | {"id": "again"})
+    copied.cells.append(new_code_cell("x = 1", id="more"))
+    submit(course, "zoe", copied)
+    (course.grading / "seeds").mkdir()
+    (course.grading / "seeds" / LESSON.name).write_text("7")
+    return course
+
+
+def _start(course):
+    command = [Path(sys.executable).with_name("course"), "grade", "01", "--workers", "2"]
+    return subprocess.Popen(
+        command, cwd=course.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def _gradebook(course):
+    """Every row of every table, without the keys that are drawn at random, and the grades joined by name."""
+    with contextlib.closing(sqlite3.connect(course.grading / "gradebook.db")) as connection:
+        connection.row_factory = sqlite3.Row
+        found = {
+            table: sorted(
+                str([value for name, value in dict(row).items() if name != "id" and not name.endswith("_id")])
+                for row in connection.execute(f"select * from {table}")
+            )
+            for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+        }
+        query = """select student.id, base_cell.name, auto_score, manual_score, extra_credit, needs_manual_grade
+            from grade join base_cell on grade.cell_id = base_cell.id
+            join submitted_notebook on grade.notebook_id = submitted_notebook.id
+            join submitted_assignment on submitted_notebook.assignment_id = submitted_assignment.id
+            join student on submitted_assignment.student_id = student.id order by 1, 2"""
+        return found | {"joined": [tuple(row) for row in connection.execute(query)]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The class graded without disturbance: its gradebook, its graded notebooks, the seconds it took."""
+    course = _class_in(tmp_path_factory.mktemp("undisturbed") / "course")
+    started = time.monotonic()
+    with _start(course) as process:
+        said, _ = process.communicate()
+    seconds = time.monotonic() - started
+    assert process.returncode == 0, said
+    return course, _gradebook(course), seconds
+
+
+def test_the_gradebook_of_a_killed_run_equals_that_of_an_undisturbed_one(undisturbed, tmp_path, record_property):
+    """Ten moments, spread over the whole run by chance; what was killed is started again, and again."""
+    calm, wanted, seconds = undisturbed
+    chance = random.Random(20)
+    moments = [seconds * (number + chance.random()) / KILLS for number in range(KILLS)]
+    killed = 0
+    for number, moment in enumerate(moments):
+        course = _class_in(tmp_path / f"{number}")
+        # The later moments are of a run that has done its executions, so that the recording is hit as well.
+        if number % 2:
+            shutil.copytree(calm.executions, course.executions)
+        with _start(course) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(moment if number % 2 == 0 else 1 + moment / 2)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+        assert not running(str(course.root))
+        with _start(course) as process:
+            said, _ = process.communicate()
+        assert process.returncode == 0, said
+        assert _gradebook(course) == wanted, moment
+        for student in ("ada", "bob", "eve", "mia", "tom", "zoe"):
+            assert autograded(course, student).metadata[OURS] == autograded(calm, student).metadata[OURS]
+        assert not list(course.executions.rglob(".writing-*")) or killed
+    record_property("measured", f"killed {killed} of {KILLS} runs between 0 and {seconds:.1f} s, all made up for")
+    assert killed >= KILLS // 2
