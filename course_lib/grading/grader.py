@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry
+from sqlalchemy.engine import make_url
 from traitlets.config import Config
 
 import course_lib
@@ -74,11 +75,25 @@ def register(course: Course, lesson: Lesson, config: Config) -> None:
     A course without solutions/ registers its released notebook.
     """
     with in_course(course), tempfile.TemporaryDirectory() as folder:
+        _make_gradebook(config.CourseDirectory.db_url)
         config = Config(config)
         config.CourseDirectory.release_directory = folder
         if not lesson.file(course.solutions).exists():
             config.CourseDirectory.source_directory = "notebooks"
         succeed(f"register {lesson.name}", api(config).generate_assignment(lesson.name))
+
+
+def _make_gradebook(db_url: str) -> None:
+    """Make a new SQLite gradebook whole or not at all; nbgrader does it in steps, and one cut short stays so."""
+    url = make_url(db_url)
+    if not url.drivername.startswith("sqlite") or not url.database or Path(url.database).exists():
+        return
+    file = Path(url.database)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".new-") as folder:
+        scratch = Path(folder) / file.name
+        Gradebook(f"sqlite:///{scratch}").close()
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(scratch)
 
 
 def grade(
