@@ -120,7 +120,8 @@ def _kinds(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
         if node.attr == "modules" and isinstance(node.value, ast.Name) and modules.get(node.value.id) == "sys":
             yield "reaches into the interpreter"
     elif isinstance(node, ast.Name | ast.FunctionDef):
-        yield from _known(BY_NAME, [node.id if isinstance(node, ast.Name) else node.name])
+        kinds = _known(BY_NAME, [node.id if isinstance(node, ast.Name) else node.name])
+        yield from (kind for kind in kinds if kind != PROCESSES)  # a variable may be called system
     elif isinstance(node, ast.Import | ast.ImportFrom):
         for origin in imports_of(node).values():
             parts = origin.split(".")
@@ -128,7 +129,7 @@ def _kinds(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
             yield from _known(BY_NAME, parts[1:])
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield from (kind for kind, pattern in TEXTS.items() if re.search(pattern, node.value))
-        yield from _known(BY_NAME, [node.value])
+        yield from (kind for kind in _known(BY_NAME, [node.value]) if kind != PROCESSES)
     if isinstance(node, ast.Assign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Attribute) and _root(target) in modules for target in targets):

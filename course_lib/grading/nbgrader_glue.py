@@ -4,6 +4,7 @@ nbgrader_config.py names these classes, so `nbgrader autograde`, formgrader's bu
 through the same code.
 """
 
+import glob
 import json
 import secrets
 from functools import cache
@@ -94,6 +95,9 @@ class RepairingExporter(NotebookExporter):
         converter = keywords.get("parent")
         if isinstance(getattr(converter, "coursedir", None), CourseDirectory):  # before it copies a student's files
             converter.coursedir = CarefulDirectory.in_place_of(converter.coursedir)
+            for folder in [path for path in converter.assignments if not _plain(Path(path).parent.name)]:
+                converter.log.error("Not graded, for nbgrader takes the name of its folder for a pattern: %r", folder)
+                del converter.assignments[folder]
 
     def from_filename(
         self, filename: str, resources: dict | None = None, **keywords: Any
@@ -175,6 +179,11 @@ def safe_markdown(source: str) -> str:
 def safe_html(html: str) -> str:
     """Leave of HTML what is text and its structure."""
     return bleach.clean(html, TAGS, ATTRIBUTES, strip=True)
+
+
+def _plain(name: str) -> bool:
+    """Whether nbgrader finds this student and nobody else; at a line break it would stop for the whole class."""
+    return glob.escape(name) == name and "\n" not in name
 
 
 def _course(configured: Configurable) -> Course:

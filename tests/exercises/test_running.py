@@ -140,3 +140,21 @@ def test_equal_seeds_draw_equal_cases_in_new_tensors():
     assert one.data_ptr() != two.data_ptr()
     assert not torch.equal(one, other)
     assert side.name == "toy"
+
+
+def test_settings_of_a_notebook_change_neither_the_cases_nor_the_answer_and_stay_its_own():
+    side = RunSide("00.f", "f", "todo", lambda generator: [Case("g", "f(x)", (torch.randn(3, generator=generator),))])
+    ordinary = run(side, lambda x: x + torch.ones(3), draw(side, 1))
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_default_device("meta")
+    try:
+        odd = run(side, lambda x: x + torch.ones(3), draw(side, 1))
+        settings = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device().type)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        torch.set_default_device(None)
+    assert settings == (torch.float64, False, "meta")
+    assert odd[0].value.dtype == torch.float32
+    assert torch.equal(odd[0].value, ordinary[0].value)

@@ -96,3 +96,16 @@ def test_a_cell_that_defies_the_compiler_hides_no_other_and_takes_no_time(odd):
     assert find_shortcut([odd, FOUND["directly"]], "f", FORBIDDEN) == "no"
     assert find_shortcut(["def f(n): return n", odd], "f", FORBIDDEN) is None
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("line", ["%matplotlib inline", "!pip list", "torch.ones?", "files = !ls", "%%time"])
+def test_magics_hide_nothing_however_long_the_cell(line):
+    source = f"{line}\n{'# a comment' * 500}\ndef f(n):\n    return torch.forbidden(n)"
+    assert find_shortcut([source], "f", {"forbidden": "no"}) == "no"
+
+
+def test_a_statement_of_many_names_is_read_once():
+    names = ", ".join(f"n{number}" for number in range(2000))
+    started = time.monotonic()
+    assert find_shortcut([f"{names} = range(2000)\ndef f():\n    return {names}"], "f", {"forbidden": "no"}) is None
+    assert time.monotonic() - started < 5
