@@ -127,8 +127,8 @@ def test_evidence_counts_only_from_its_grade_cell_and_alone():
         "from course_lib.checking import evidence_check as e\ndef right(n, device=None):\n"
         "    return torch.ones(1, 1, n, n, dtype=torch.bool, device=device).tril()\n"
     )
-    outside = forge + "e('01.create_causal_mask', 5)('', right)\ncreate_causal_mask = None"
-    twice = forge + HEAD + "    e('01.create_causal_mask', 5)('', right)\n    return 0"
+    outside = forge + "e('01.create_causal_mask', 5, 'guess')('', right)\ncreate_causal_mask = None"
+    twice = forge + HEAD + "    e('01.create_causal_mask', 5, 'guess')('', right)\n    return 0"
     _, cell, graded = run(SETUP, outside, CHECK)
     assert cell["evidence"] is None
     assert cell["outputs"] == []
