@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nbgrader.apps import NbGraderAPI
+
 c = get_config()  # noqa: F821 (traitlets gives it to configuration files)
 
 root = Path(__file__).resolve().parent
@@ -41,3 +43,15 @@ c.HTMLExporter.filters = {
     "markdown2html": "course_lib.grading.nbgrader_glue.safe_markdown",
     "clean_html": "course_lib.grading.nbgrader_glue.safe_html",
 }
+
+
+def time_of_hand_in(api, assignment, student):
+    """Read what a student put into timestamp.txt, which need be neither a time nor a plain file."""
+    from course_lib.grading.nbgrader_glue import CarefulDirectory
+
+    folder = api.coursedir.format_path(api.coursedir.submitted_directory, student, assignment)
+    return CarefulDirectory().get_existing_timestamp(folder)
+
+
+# formgrader lists a class with this method: one file without a time in it would end the list, a pipe the whole server.
+NbGraderAPI.get_submitted_timestamp = time_of_hand_in
