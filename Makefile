@@ -41,7 +41,7 @@ system: ## install the sandbox (bubblewrap) and a browser for the tests, or say 
 	@sh tools/system_programs.sh
 
 clean: ## remove .venv and everything that can be made again; work/ and grading/ stay
-	rm -rf $(VENV) *.egg-info build .pytest_cache .ruff_cache test-artifacts
+	rm -rf $(VENV) *.egg-info build .cache .pytest_cache .ruff_cache test-artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tests.submissions.damaged  # noqa: F401
+
 from course_lib.grading.build import build
 from course_lib.grading.execution import execute, make_job
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submission import plan, repair
 from tests.classroom import released, solved
-from tests.submissions.scene import CASES, Scene, text_of
+from tests.submissions.corpus import CASES
+from tests.submissions.scene import Scene, text_of
 
 RUNS = 3
 

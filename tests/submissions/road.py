@@ -19,7 +19,8 @@ from course_lib.grading.submission import OURS, Cell, plan
 from course_lib.layout import Course
 from tests.browser.lab import RUN_SECONDS, TOKEN, _free_port, _stop, _wait_for
 from tests.classroom import LESSON, autograded, make_course, rows_of, solved, submit
-from tests.submissions.scene import CASES, Scene
+from tests.submissions.corpus import CASES
+from tests.submissions.scene import Scene
 
 __all__ = ["Formgrader", "Road", "formgrader", "nbgrader"]
 

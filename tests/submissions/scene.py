@@ -14,7 +14,22 @@ from course_lib import exercises
 from course_lib.layout import Course
 from tests.classroom import LESSON, answered, solved
 
-__all__ = ["CASES", "MOST", "Case", "Scene", "case", "code", "full", "points_without", "wrong"]
+__all__ = [
+    "CASES",
+    "MOST",
+    "WITHOUT_PADDING",
+    "Case",
+    "Scene",
+    "case",
+    "code",
+    "full",
+    "limit",
+    "padding",
+    "points_without",
+    "repaired",
+    "unreadable",
+    "wrong",
+]
 
 EXERCISES = {exercise.side.name: exercise for exercise in exercises.lesson(LESSON.number)}
 MOST = sum(exercise.points for exercise in EXERCISES.values())
@@ -22,6 +37,8 @@ WRONG = """
 def create_causal_mask(seq_len, device=None):
     return torch.zeros(1, 1, seq_len, seq_len, dtype=torch.bool)
 """
+PADDING = "def create_padding_mask(lengths, max_len):"
+WITHOUT_PADDING = MOST - EXERCISES["create_padding_mask"].points
 CASES: list["Case"] = []
 
 
@@ -120,3 +137,22 @@ def full(extra: str = "", **answers: str) -> NotebookNode:
 def points_without(*names: str) -> float:
     """All points but those of these exercises."""
     return MOST - sum(EXERCISES[name].points for name in names)
+
+
+def limit(reason, deserved=WITHOUT_PADDING, flag=None):
+    """A case in which the second exercise runs into a limit."""
+    return case("damaged or broken", deserved, status="limit hit", reason=reason, flag=flag)
+
+
+def repaired(reason):
+    return case("damaged or broken", MOST, status="repaired", reason=reason, flag=None)
+
+
+def unreadable(reason, status="unreadable"):
+    return case("damaged or broken", 0, status=status, reason=reason, flag=None)
+
+
+def padding(body, before=""):
+    """The solved notebook with this body for the second exercise."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return full(create_padding_mask=f"{before}\n{PADDING}\n{lines}")

@@ -8,13 +8,13 @@ import nbformat
 import pytest
 from nbgrader.utils import determine_grade
 
-import tests.submissions.cheats  # noqa: F401
 from course_lib.grading.grader import grade
 from tests.classroom import LESSON, grade_cells, make_course, solved, submit
 from tests.grading.conftest import running
-from tests.submissions.cheats import OUTLIVES
+from tests.submissions.cheats_on_our_grader import OUTLIVES
+from tests.submissions.corpus import CASES
 from tests.submissions.defences import WITHOUT
-from tests.submissions.scene import CASES, Scene, wrong
+from tests.submissions.scene import Scene, wrong
 from tests.submissions.undefended import server
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(300)]

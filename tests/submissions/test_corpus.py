@@ -21,9 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 import course_lib
-import tests.submissions.cheats
-import tests.submissions.damaged
-import tests.submissions.noisy  # noqa: F401
 from course_lib.exercises.evidence import MIME
 from course_lib.grading.nbgrader_glue import seed_of
 from course_lib.grading.submission import OURS
@@ -31,8 +28,9 @@ from course_lib.nbgrader_tools import api, configuration, in_course
 from tests.browser.conftest import chromium
 from tests.browser.lab import ARTIFACTS, RUN_SECONDS, START_SECONDS, TOKEN
 from tests.classroom import LESSON, autograded, solved, submit
+from tests.submissions.corpus import CASES
 from tests.submissions.road import Road, formgrader, nbgrader
-from tests.submissions.scene import CASES, MOST, full
+from tests.submissions.scene import MOST, full
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(900)]
 
