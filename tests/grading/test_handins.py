@@ -352,3 +352,17 @@ def test_progress_is_told_and_a_second_student_waits_for_no_first(tmp_path):
     running = [("running", 0, 2), ("running", 1, 2), ("running", 2, 2)]
     assert told == [*running, ("recording", 1, 2), ("recording", 2, 2)]
     assert time.monotonic() - started < 100
+
+
+def test_without_a_sandbox_it_shouts_and_every_mark_says_so(tmp_path, monkeypatch):
+    course = make_course(tmp_path)
+    submit(course, "ada", solved())
+    monkeypatch.chdir(course.root)
+    monkeypatch.setattr("course_lib.grading.sandbox.self_test", lambda: 1 / 0)  # it would not hold here
+    done = CliRunner().invoke(main, ["grade", "01", "--unsafe-no-sandbox"])
+    assert done.exit_code == 0, done.output
+    assert "WITHOUT A SANDBOX: what students wrote now runs as you." in done.output
+    said = "was run without a sandbox (the whole notebook)"
+    assert said in done.output
+    assert autograded(course, "ada").metadata[OURS].flags == [said]
+    assert sum(row[2] for row in rows_of(course)) == MOST
