@@ -82,7 +82,7 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
     device = text = where = ""
     if kind == "tensor":
         device, value = _text(facts, "device"), _tensor(facts, tensors)
-        if value.is_meta != (device == "meta") or value.dtype not in DTYPES.values():
+        if not _is_as_claimed(value, device):
             raise EvidenceError("a tensor claims to be what it is not")
     elif kind == "list":
         value = tuple(_observation(item, tensors, depth + 1) for item in _items(facts, list))
@@ -98,6 +98,11 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
         raise EvidenceError("an observation is of an unknown kind")
     changed = facts.get("inputs_changed") is True
     return Observation(kind, _text(facts, "type"), value, device, text, changed, where)
+
+
+def _is_as_claimed(value: torch.Tensor, device: str) -> bool:
+    """Whether a tensor without values says so, and the dtype is one that an answer can have."""
+    return value.is_meta == (device == "meta") and value.dtype in DTYPES.values()
 
 
 def _plain(kind: str, facts: dict[str, Any]) -> bool | int | float | str:

@@ -64,8 +64,9 @@ def make_job(cells: list[Cell], seed: int, limits: Limits, library: bytes, sandb
 
 
 def execute(job: bytes) -> bytes:
-    """Run a job in the sandbox and give its result, {"cells": [{"index", "status", "outputs", "evidence"}]} in JSON.
+    """Run a job in the sandbox and give its result in JSON.
 
+    It is {"cells": [{"index", "status", "outputs", "evidence", "forged"}]}; forged: evidence came that does not count.
     A cell that ends its kernel (a crash, a loop, too much memory or output) is not run again: the kernel is started
     anew, the earlier cells are replayed without it, and the later ones get their turn.
     """
@@ -115,10 +116,10 @@ def _shortened(outputs: list[dict[str, Any]], most: int) -> list[dict[str, Any]]
     """The outputs as far as `most` characters of JSON go: what is kept lies in memory, on disk and in a page."""
     kept = []
     for output in outputs:
-        if output["output_type"] == "error":
-            lines = [line[:LONGEST_LINE] for line in output["traceback"][:MOST_LINES]]
-            output = output | {"evalue": output["evalue"][:LONGEST_LINE], "traceback": lines}
-            output["ename"] = output["ename"][:LONGEST_LINE]
+        if output["output_type"] == "error":  # its last lines say what it was; its name and message are judged by
+            lines = [line[:LONGEST_LINE] for line in output["traceback"][-MOST_LINES:]]
+            short = {name: output[name][:LONGEST_LINE] for name in ("ename", "evalue")}
+            output = output | short | {"traceback": lines if len(json.dumps(lines)) <= most else []}
         elif len(json.dumps(output)) > most:
             text = output.get("text", "")[: max(most, 0)] + "\n[cut off here]\n"
             output = {"output_type": "stream", "name": output.get("name", "stdout"), "text": text}
@@ -142,9 +143,9 @@ def _run_cell(
     token = secrets.token_hex(8)
     if cell.exercise is not None:
         inject = INJECT.format(exercise=cell.exercise, seed=seed, token=token)
-        _run_code(kernel, inject, limits, deadline)
+        injected = _run_code(kernel, inject, limits, deadline)
         if not kernel.alive:
-            return _result(cell, "died", [])
+            return _result(cell, injected.status, [])
     run = _run_code(kernel, cell.source, limits, deadline, hurry=lost and cell.exercise is None)
     return _result(cell, run.status, run.outputs, token)
 

@@ -24,7 +24,7 @@ PATCHED, PROCESSES = "changes a library", "ends or starts processes"
 # What is looked for, by what it would be for: names and attributes, modules imported, and text in strings.
 NAMES = {
     "reaches into the interpreter": "_getframe currentframe f_back f_globals get_objects get_referrers getsource "
-    "settrace setprofile __subclasses__ __builtins__ __closure__ f_locals co_consts",
+    "settrace setprofile __subclasses__ __builtins__ __closure__ cell_contents f_locals co_consts",
     "changes how cells are run": "input_transformers_cleanup input_transformers_post ast_transformers run_cell "
     "run_code showtraceback set_custom_exc register_post_execute user_ns display_pub post_run_cell pre_run_cell",
     "pretends to be equal to anything": "__eq__ __ne__ __torch_function__ __torch_dispatch__",

@@ -144,3 +144,25 @@ def test_damaged_evidence_raises_nothing_else(seed: int):
                 container[key] = chance.choice(SCRAPS)
         with suppress(EvidenceError):
             assert all(isinstance(observation, Observation) for observation in unpack(damaged))
+
+
+@pytest.mark.parametrize(
+    "facts", [{**META, "device": "cpu"}, {**TENSOR, "device": "meta"}, {**META, "dtype": "torch.quint8"}]
+)
+def test_a_tensor_that_claims_to_be_what_it_is_not_is_refused(facts):
+    evidence = pack([Observation("tensor", "Tensor", torch.ones(2), "cpu")])
+    with pytest.raises(EvidenceError):
+        unpack({"observations": [facts], "tensors": evidence["tensors"]})
+
+
+def test_a_number_without_end_is_refused():
+    empty = pack([])["tensors"]
+    with pytest.raises(EvidenceError, match="too long"):
+        unpack({"observations": [{"kind": "int", "type": "int", "value": "0x" + "f" * 5000}], "tensors": empty})
+
+
+def test_a_tensor_without_values_is_no_answer_where_values_are_asked_for():
+    right = observe(torch.ones(2, dtype=torch.bool))
+    empty = Observation("tensor", "Tensor", torch.empty(2, dtype=torch.bool, device="meta"), "cpu")
+    assert "expected values" in compare(empty, right, 0, 0).sentence
+    assert compare(observe(torch.tensor(True).to("meta")), observe(True), 0, 0) is not None

@@ -9,7 +9,7 @@ import pytest
 from course_lib import exercises
 from course_lib.exercises.evidence import unpack
 from course_lib.grading.build import build
-from course_lib.grading.execution import MAX_RESTARTS, execute, make_job
+from course_lib.grading.execution import LONGEST_LINE, MAX_RESTARTS, MOST_LINES, _shortened, execute, make_job
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submission import Cell
 from tests.grading.conftest import running
@@ -172,3 +172,16 @@ def test_without_a_sandbox_a_loop_and_what_it_started_still_end(tmp_path, monkey
     entries = json.loads(execute(job))["cells"]
     assert [entry["status"] for entry in entries] == ["ok", "timeout"]
     assert not running(mark)
+
+
+def test_outputs_are_kept_as_far_as_there_is_room_and_an_error_keeps_its_name():
+    text = {"output_type": "stream", "name": "stdout", "text": "x" * 1000}
+    error = {"output_type": "error", "ename": "KeyError", "evalue": "e" * 9000, "traceback": ["t" * 1000] * 500}
+    assert _shortened([text], 2000) == [text]
+    (cut,) = _shortened([text, text], 100)
+    assert cut["text"] == "x" * 100 + "\n[cut off here]\n"
+    (kept,) = _shortened([error], 10**6)
+    assert (len(kept["evalue"]), len(kept["traceback"])) == (LONGEST_LINE, MOST_LINES)
+    for room in (100, 0, -5):
+        (kept,) = _shortened([error, error], room)
+        assert (kept["ename"], kept["traceback"]) == ("KeyError", [])

@@ -187,7 +187,7 @@ def test_an_interrupted_run_begins_nothing_more_and_keeps_what_it_has(tmp_path):
     assert pool.given == 3
 
 
-@pytest.mark.parametrize("name", ["*", "a[b]", "a\nb", "?"])
+@pytest.mark.parametrize("name", ["*", "a[b]", "a\nb", "?", "x" * 121])
 def test_a_folder_that_nbgrader_takes_for_a_pattern_is_refused(tmp_path, name):
     course = make_course(tmp_path)
     submit(course, name, solved())

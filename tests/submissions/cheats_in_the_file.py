@@ -7,13 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course_lib.nbgrader_tools import configuration
 from tests.classroom import LESSON, grade_cells
-from tests.submissions.scene import WRONG, case, full, points_without, wrong
-
-RIGHT = "torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"
-REACHES, PATCHES, RUNS = "reaches into the interpreter", "changes a library", "changes how cells are run"
-EQUAL, ANSWERS, PROCESSES = "pretends to be equal to anything", "looks for answers", "ends or starts processes"
-EVIDENCE, FORGED = "writes evidence itself", "sends evidence of its own"
-
+from tests.submissions.scene import RIGHT, WRONG, case, full, points_without, wrong
 
 # In a grader that takes the student's file as it is.
 

@@ -1,11 +1,6 @@
 """Cheats that pay where tests are cells of the notebook, run in the student's own kernel beside the library."""
 
-from tests.submissions.scene import case, wrong
-
-RIGHT = "torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"
-REACHES, PATCHES, RUNS = "reaches into the interpreter", "changes a library", "changes how cells are run"
-EQUAL, ANSWERS, PROCESSES = "pretends to be equal to anything", "looks for answers", "ends or starts processes"
-EVIDENCE, FORGED = "writes evidence itself", "sends evidence of its own"
+from tests.submissions.scene import EQUAL, PATCHES, PROCESSES, REACHES, RUNS, case, wrong
 
 
 @case("cheat", 0, off="asserts", flag=EQUAL)

@@ -2,13 +2,7 @@
 
 from tests.classroom import LESSON
 from tests.grading.conftest import running
-from tests.submissions.scene import case, wrong
-
-RIGHT = "torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"
-REACHES, PATCHES, RUNS = "reaches into the interpreter", "changes a library", "changes how cells are run"
-EQUAL, ANSWERS, PROCESSES = "pretends to be equal to anything", "looks for answers", "ends or starts processes"
-EVIDENCE, FORGED = "writes evidence itself", "sends evidence of its own"
-
+from tests.submissions.scene import ANSWERS, FORGED, PATCHES, PROCESSES, RIGHT, case, wrong
 
 # In a grader like ours that lacks one of its defences.
 
@@ -18,7 +12,6 @@ FORGE = f"""
         from course_lib.exercises.lesson01.run import RUN_SIDES
         from course_lib.exercises.running import draw, run
         from IPython.display import publish_display_data
-        import gc
         side = next(side for side in RUN_SIDES if side.id == "01.create_causal_mask")
         seed = SEED
         honest = lambda seq_len, device=None: {RIGHT}
@@ -106,6 +99,21 @@ def patched_observer(scene):
     """, answer="""
         def create_causal_mask(seq_len, device=None):
             return torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool).tril()
+    """)
+
+
+@case("cheat", 0, off="trusted observations", flag=PATCHES)
+def observer_without_values(scene):
+    """What looks at the answer sends tensors without any values, which claim to lie where they should."""
+    return wrong("""
+        import importlib
+        running = importlib.import_module("course" + "_lib.exercises.running")
+        calls = []
+        def observe(value, depth=0):
+            calls.append(1)
+            empty = torch.empty(value.shape, dtype=torch.bool, device="meta")
+            return running.Observation("tensor", "Tensor", empty, "meta" if len(calls) == 5 else "cpu")
+        running.observe = observe
     """)
 
 
@@ -231,11 +239,13 @@ def changes_the_gradebook(scene):
     """)
 
 
-OUTLIVES = "outlives-its-cell-and-its-kernel"
+def mark_of(scene):
+    """What the process that outlives its cell has on its command line; of this classroom alone."""
+    return f"outlives-its-cell-and-its-kernel-{scene.course.root}"
 
 
 def _outlives(scene, case):
-    return bool(running(OUTLIVES))
+    return bool(running(mark_of(scene)))
 
 
 @case("cheat", 0, off="asserts", harm=_outlives, flag=PROCESSES)
@@ -243,5 +253,6 @@ def background_process(scene):
     """A process started in a cell would live on after the grading."""
     return wrong(f"""
         import subprocess, sys
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{OUTLIVES}"], start_new_session=True)
+        sleeper = [sys.executable, "-c", "import time; time.sleep(600)", "{mark_of(scene)}"]
+        subprocess.Popen(sleeper, start_new_session=True)
     """)

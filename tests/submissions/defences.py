@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from course_lib.exercises import evidence, judging
 from course_lib.exercises.evidence import MIME
 from course_lib.grading import build, execution, grader, handin, nbgrader_glue, submission, verdicts
 from course_lib.grading.sandbox import Sandbox
@@ -40,6 +41,16 @@ def _trusted_run_side(monkeypatch: Any, parts: frozenset[str], root: Path) -> No
     """The modules that look at an answer are those that the student's code could reach before."""
     inject = "check = __import__('course_lib.checking', fromlist=['x']).evidence_check({exercise!r}, {seed}, {token!r})"
     monkeypatch.setattr(execution, "INJECT", inject)
+
+
+def _trusted_observations(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
+    """The same, and a tensor is believed to be what it claims; without values it is equal to any other."""
+    _trusted_run_side(monkeypatch, parts, root)
+    compare = judging._compare_tensors
+    monkeypatch.setattr(evidence, "_is_as_claimed", lambda value, device: True)
+    monkeypatch.setattr(
+        judging, "_compare_tensors", lambda got, *rest: None if got.value.is_meta else compare(got, *rest)
+    )
 
 
 def _answers_absent(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
@@ -93,6 +104,7 @@ def _sanitising(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
 WITHOUT = {
     "evidence from anywhere": _evidence_from_anywhere,
     "trusted run side": _trusted_run_side,
+    "trusted observations": _trusted_observations,
     "answers absent": _answers_absent,
     "scan": _scan,
     "sandbox": _sandbox,

@@ -2,16 +2,15 @@
 
 from nbformat.v4 import new_code_cell
 
-from tests.submissions.scene import MOST, case, full
+from tests.submissions.scene import MOST, RIGHT, case, full
 
-CAUSAL = "torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"
 HEAD = "def create_causal_mask(seq_len, device=None):"
 
 
 def causal(body: str, before: str = "") -> str:
     """An answer to the first exercise that does something else before it returns the right mask."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
-    return f"{before}\n{HEAD}\n{lines}\n    return {CAUSAL}"
+    return f"{before}\n{HEAD}\n{lines}\n    return {RIGHT}"
 
 
 def noisy(make):
@@ -97,7 +96,7 @@ def callable_object(scene):
             calls = 0
             def __call__(self, seq_len, device=None):
                 self.calls += 1
-                return {CAUSAL}
+                return {RIGHT}
         create_causal_mask = Causal()
     """)
 
@@ -111,7 +110,7 @@ def decorated(scene):
         @counted
         @functools.lru_cache(maxsize=None)
         {HEAD}
-            return {CAUSAL}
+            return {RIGHT}
     """.replace("\n        ", "\n"))
     helper = "import functools\ncalls = []\ndef counted(f):\n    @functools.wraps(f)\n    def g(*a, **k):\n"
     helper += "        return f(*a, **k)\n    return g\n"
@@ -138,7 +137,7 @@ def numpy_and_loops(scene):
 def magics_and_shell(scene):
     """Cells hold magics, shell commands and questions."""
     extra = "%matplotlib inline\n!echo hello\nx = 3\n%time x + 1\ntorch.ones?"
-    return full(extra, create_causal_mask=f"%%time\n{HEAD}\n    return {CAUSAL}")
+    return full(extra, create_causal_mask=f"%%time\n{HEAD}\n    return {RIGHT}")
 
 
 @noisy
@@ -148,7 +147,7 @@ def names_of_other_scripts(scene):
         # 因果マスク: каждый видит только прошлое ✓
         def маска(длина, device=None):
             seq_len = длина
-            return {CAUSAL}
+            return {RIGHT}
         create_causal_mask = маска
     """)
 
@@ -173,7 +172,7 @@ def answer_in_another_cell(scene):
     stub = next(cell.source for cell in released().cells if cell.id == "create-causal-mask")
     notebook = full(create_causal_mask=stub)
     place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
-    notebook.cells.insert(place + 1, new_code_cell(f"{HEAD}\n    return {CAUSAL}", id="my-answer"))
+    notebook.cells.insert(place + 1, new_code_cell(f"{HEAD}\n    return {RIGHT}", id="my-answer"))
     return notebook
 
 
@@ -206,6 +205,6 @@ def own_class_with_torch_module(scene):
     return full(create_causal_mask=f"""
         class Mask(torch.nn.Module):
             def forward(self, seq_len, device=None):
-                return {CAUSAL}
+                return {RIGHT}
         create_causal_mask = Mask()
     """)

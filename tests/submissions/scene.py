@@ -15,9 +15,18 @@ from course_lib.layout import Course
 from tests.classroom import LESSON, answered, solved
 
 __all__ = [
+    "ANSWERS",
     "CASES",
+    "EQUAL",
+    "FORGED",
     "MOST",
+    "PATCHES",
+    "PROCESSES",
+    "REACHES",
+    "RIGHT",
+    "RUNS",
     "WITHOUT_PADDING",
+    "WRONG",
     "Case",
     "Scene",
     "case",
@@ -37,8 +46,13 @@ WRONG = """
 def create_causal_mask(seq_len, device=None):
     return torch.zeros(1, 1, seq_len, seq_len, dtype=torch.bool)
 """
+RIGHT = "torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device).tril()"
 PADDING = "def create_padding_mask(lengths, max_len):"
 WITHOUT_PADDING = MOST - EXERCISES["create_padding_mask"].points
+# Kinds of flags.
+REACHES, PATCHES, RUNS = "reaches into the interpreter", "changes a library", "changes how cells are run"
+EQUAL, ANSWERS, PROCESSES = "pretends to be equal to anything", "looks for answers", "ends or starts processes"
+FORGED = "sends evidence of its own"
 CASES: list["Case"] = []
 
 

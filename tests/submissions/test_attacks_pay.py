@@ -11,7 +11,7 @@ from nbgrader.utils import determine_grade
 from course_lib.grading.grader import grade
 from tests.classroom import LESSON, grade_cells, make_course, solved, submit
 from tests.grading.conftest import running
-from tests.submissions.cheats_on_our_grader import OUTLIVES
+from tests.submissions.cheats_on_our_grader import mark_of
 from tests.submissions.corpus import CASES
 from tests.submissions.defences import WITHOUT
 from tests.submissions.scene import Scene, wrong
@@ -56,7 +56,7 @@ def test_it_pays_in_a_grader_that_trusts_the_students_kernel_or_file(case, scene
     try:
         assert case.harm(scene, case) if case.harm else earned > case.deserved
     finally:
-        for process in running(OUTLIVES):
+        for process in running(mark_of(scene)):
             process.kill()
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest
 
 MARKED = {"0-ada": "what-only-ada-wrote", "0-bob": "what-only-bob-wrote"}
 SHOWN_FEEDBACK = ("0-ada", "0-bob", "friendly-tensor-subclass", "evidence-first", "loops-forever", "cut-off",
-                  "script-in-markdown", "garbage-collector", "edited-grade-cell")  # fmt: skip
+                  "script-in-markdown", "garbage-collector", "edited-grade-cell", "colours-without-end",
+                  "markdown-that-takes-forever")  # fmt: skip
 GRADER = """
 import os, resource, sys
 from click.testing import CliRunner
@@ -158,7 +160,9 @@ def everything(graded, scene):
     with in_course(scene.course):
         tools = api(configuration(scene.course))
         for student in SHOWN_FEEDBACK:
+            started = time.monotonic()
             assert tools.generate_feedback(LESSON.name, student)["success"], student
+            assert time.monotonic() - started < 20, f"the page of {student} takes too long"
     made = scene.course.grading
     files = (path for path in made.rglob("*") if path.is_file() and not path.is_symlink())
     return {
@@ -202,6 +206,12 @@ def test_students_do_not_read_the_flags_and_pages_run_nothing(everything):
         if path.endswith(".html"):
             assert b"<script>fetch" not in content
             assert b"onerror=" not in content
+
+
+def test_nothing_that_is_printed_steers_the_terminal(graded):
+    printed, _, _ = graded
+    assert "20/20 graded" in printed  # the name of a cell, as text
+    assert "\x1b" not in printed
 
 
 def test_the_grader_itself_stays_below_a_gigabyte(graded, record_property):
