@@ -25,6 +25,7 @@ UNSAFE = (
     "WITHOUT A SANDBOX: what students wrote now runs as you. It can read, change and delete your files and the marks, "
     "and use your network. Every mark will say that it was made so."
 )
+WIDTH_OF_A_FILE = 2000
 LONGEST_SHOWN = 400  # characters in one field of a table
 
 
@@ -247,6 +248,8 @@ def _print_outcomes(outcomes: list) -> None:
         status = f"{outcome.status}, unchanged" if outcome.unchanged else outcome.status
         table.add_row(*map(_shown, (outcome.student, points, status, outcome.reason)))
     console = Console()
+    if not console.is_terminal:  # a file or a pipe has no edge to wrap at, and whoever searches it wants whole lines
+        console.width = WIDTH_OF_A_FILE
     console.print(table)
     flagged = Table("worth a look", "", box=None)
     for outcome in outcomes:

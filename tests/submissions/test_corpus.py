@@ -102,6 +102,8 @@ def graded(scene):
     for student, mark in MARKED.items():
         submit(scene.course, student, full(f"mine = {mark!r}\nprint(mine)"))
     environment = os.environ | {"COURSE_SECRET": scene.secret}
+    for forced in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):  # colours would hide what hand-ins print
+        environment.pop(forced, None)
     command = [sys.executable, "-c", GRADER]
     done = subprocess.run(command, cwd=scene.course.root, env=environment, capture_output=True, text=True, timeout=800)
     peak = done.stdout.rpartition("PEAK ")[2]
