@@ -19,6 +19,11 @@ def leaks_future(fn: Callable[[Tensor], Tensor], x: Float[Tensor, "batch n d"]) 
 
     fn: deterministic, maps (batch, n, d) floats to (batch, n, d_out).
     Shapes: x (batch, n, d); returns a Python bool.
+
+    >>> leaks_future(lambda x: x.cumsum(1), torch.ones(1, 4, 2))
+    False
+    >>> leaks_future(lambda x: x - x.mean(1, keepdim=True), torch.ones(1, 4, 2))
+    True
     """
     before = fn(x.clone())
     push = (1 + x.abs().amax()) * torch.linspace(1, 2, x.shape[-1], dtype=x.dtype, device=x.device)

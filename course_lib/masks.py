@@ -26,6 +26,9 @@ def create_bidirectional_mask(seq_len: int, device: torch.device | str | None = 
 
     Shapes: returns (1, 1, seq_len, seq_len), boolean, all True.
     Raises ValueError if seq_len is below 1.
+
+    >>> create_bidirectional_mask(3).shape
+    torch.Size([1, 1, 3, 3])
     """
     _require_positive("seq_len", seq_len)
     return torch.ones(1, 1, seq_len, seq_len, dtype=torch.bool, device=device)
@@ -36,6 +39,11 @@ def create_causal_mask(seq_len: int, device: torch.device | str | None = None) -
 
     Shapes: returns (1, 1, seq_len, seq_len), boolean, True on and below the diagonal.
     Raises ValueError if seq_len is below 1.
+
+    >>> create_causal_mask(3).int()
+    tensor([[[[1, 0, 0],
+              [1, 1, 0],
+              [1, 1, 1]]]], dtype=torch.int32)
     """
     return create_bidirectional_mask(seq_len, device).tril()
 
@@ -48,6 +56,11 @@ def create_prefix_mask(
     prefix_len 0 is the causal mask, prefix_len = seq_len the bidirectional one.
     Shapes: returns (1, 1, seq_len, seq_len), boolean.
     Raises ValueError if seq_len is below 1 or prefix_len is not in 0..seq_len.
+
+    >>> create_prefix_mask(2, 3).int()
+    tensor([[[[1, 1, 0],
+              [1, 1, 0],
+              [1, 1, 1]]]], dtype=torch.int32)
     """
     if not 0 <= prefix_len <= seq_len:
         raise ValueError(f"prefix_len must be between 0 and seq_len, got {prefix_len} and {seq_len}")
@@ -62,6 +75,11 @@ def create_sliding_window_mask(
 
     Shapes: returns (1, 1, seq_len, seq_len), boolean.
     Raises ValueError if seq_len or window is below 1.
+
+    >>> create_sliding_window_mask(3, window=2).int()
+    tensor([[[[1, 0, 0],
+              [1, 1, 0],
+              [0, 1, 1]]]], dtype=torch.int32)
     """
     _require_positive("window", window)
     causal = create_causal_mask(seq_len, device)
@@ -71,9 +89,14 @@ def create_sliding_window_mask(
 def create_padding_mask(lengths: Int[Tensor, " batch"], max_len: int) -> Bool[Tensor, "batch 1 1 k"]:
     """Let every token attend to the real tokens of its own sequence, never to the padding behind them.
 
+    (The masking of Devlin et al. 2018; the convention is ours.)
     lengths: number of real tokens of each sequence, each in 0..max_len.
     Shapes: lengths (batch,); returns (batch, 1, 1, max_len), boolean, on the device of lengths.
     Raises ValueError if lengths is not one-dimensional.
+
+    >>> create_padding_mask(torch.tensor([1, 3]), max_len=3)[:, 0, 0].int()
+    tensor([[1, 0, 0],
+            [1, 1, 1]], dtype=torch.int32)
     """
     if lengths.ndim != 1:
         raise ValueError(f"lengths must have shape (batch,), got {tuple(lengths.shape)}")
@@ -86,6 +109,11 @@ def combine_masks(*masks: Bool[Tensor, "..."]) -> Bool[Tensor, "..."]:
 
     Shapes: each mask broadcasts to (batch, heads, q_len, k_len); returns their broadcast shape, boolean.
     Raises ValueError without a mask, TypeError if one is not boolean.
+
+    >>> combine_masks(create_causal_mask(3), create_padding_mask(torch.tensor([2]), 3)).int()
+    tensor([[[[1, 0, 0],
+              [1, 1, 0],
+              [1, 1, 0]]]], dtype=torch.int32)
     """
     if not masks:
         raise ValueError("combine_masks needs at least one mask, got none")

@@ -9,7 +9,22 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 from jaxtyping import install_import_hook
 
 # In tests the shapes in signatures are checked at run time; a whole number is a float too, as type hints have it.
-REFERENCE = ["course_lib.attention", "course_lib.leaks", "course_lib.masks"]
+REFERENCE = [
+    "course_lib.attention",
+    "course_lib.beam",
+    "course_lib.blocks",
+    "course_lib.cache",
+    "course_lib.decoder",
+    "course_lib.denoising",
+    "course_lib.encoder",
+    "course_lib.generation",
+    "course_lib.heads",
+    "course_lib.leaks",
+    "course_lib.masks",
+    "course_lib.objectives",
+    "course_lib.positions",
+    "course_lib.seq2seq",
+]
 install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from tests.required import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402 (after the hook)
