@@ -1,0 +1,226 @@
+"""Writing: one token after another from a decoder or an encoder-decoder, with a cache for what does not change.
+
+Both families are used alike: a decoder goes on from a prompt; an encoder-decoder goes on from a start token, and is
+also given `memory=model.encode(source, source_mask)`. Prompts of different lengths are padded on the left.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from course_lib.cache import KVCache
+from course_lib.decoder import Decoder
+from course_lib.masks import create_padding_mask
+from course_lib.seq2seq import EncoderDecoder, Memory
+
+__all__ = ["KVCache", "Session", "generate", "left_pad", "sample", "stream"]
+
+
+class Session:
+    """A model at work on a batch: it takes the newest tokens and gives the logits of the next.
+
+    max_len: the longest that prompt and answer will be together. mask: which tokens of the prompt are real.
+    memory: what an encoder-decoder has read. use_cache: False computes everything again at each step, to compare.
+    Raises ValueError if max_len is more than the model's positions reach, or the prompts end in padding.
+
+    >>> from course_lib.decoder import DecoderConfig
+    >>> model = Decoder(DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48))
+    >>> session = Session(model, max_len=4)
+    >>> session.step(torch.tensor([[5, 8, 2]])).shape, session.step(torch.tensor([[9]])).shape
+    (torch.Size([1, 100]), torch.Size([1, 100]))
+    """
+
+    def __init__(
+        self,
+        model: Decoder | EncoderDecoder,
+        max_len: int,
+        mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
+        memory: Memory | None = None,
+        use_cache: bool = True,
+    ):
+        self.model, self.memory = model, memory
+        stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
+        if isinstance(model, EncoderDecoder) and memory is None:
+            raise ValueError("an encoder-decoder needs memory=model.encode(source, source_mask), got None")
+        if max_len > stack.position.max_len:
+            raise ValueError(f"prompt and new tokens must fit max_len, got {max_len} and {stack.position.max_len}")
+        self.caches = [KVCache(max_len) for _ in stack.blocks] if use_cache else None
+        self.ids: Tensor | None = None  # the tokens so far, where there is no cache
+        self.length = 0
+        self.mask = None
+        if mask is not None and not mask.all():
+            if not mask[..., -1].all():
+                raise ValueError("prompts must be padded on the left, got one that ends in padding: use left_pad")
+            self.mask = nn.functional.pad(mask, (0, max_len - mask.shape[-1]), value=True)
+
+    @torch.inference_mode()
+    def step(self, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
+        """Take tokens that follow on those before and give the logits of the one after them.
+
+        Shapes: ids (batch, new); returns (batch, vocab_size), float32 at least.
+        """
+        if self.caches is None:
+            self.ids = ids = ids if self.ids is None else torch.cat((self.ids, ids), dim=1)
+            self.length = ids.shape[1]
+        else:
+            self.length += ids.shape[1]
+        mask = None if self.mask is None else self.mask[..., : self.length]
+        memory = () if self.memory is None else (self.memory,)
+        with _evaluating(self.model):
+            hidden = self.model.hidden(ids, *memory, mask=mask, caches=self.caches)
+            logits = self.model.head(hidden[:, -1])
+        return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+    @torch.inference_mode()
+    def reorder(self, rows: Int[Tensor, " batch"]) -> None:
+        """Let row i of the batch go on from what was row rows[i]; there may be more rows than before.
+
+        Shapes: rows (batch,).
+        """
+        for cache in self.caches or ():
+            cache.reorder(rows)
+        if self.ids is not None:
+            self.ids = self.ids[rows]
+        if self.mask is not None:
+            self.mask = self.mask[rows]
+        if self.memory is not None:
+            layers = [type(kv)(kv.keys[rows], kv.values[rows]) for kv in self.memory.layers]
+            self.memory = Memory(layers, None if self.memory.mask is None else self.memory.mask[rows])
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off, which is for learning, and back on wherever it was on."""
+    learning = [module for module in model.modules() if module.training] if model.training else []
+    try:
+        for module in learning:
+            module.training = False
+        yield
+    finally:
+        for module in learning:
+            module.training = True
+
+
+def sample(
+    logits: Float[Tensor, "batch vocab"],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, " batch"]:
+    """Draw the next token of each row; at temperature 0 take the likeliest.
+
+    temperature: what logits are divided by: below 1 sharper, above 1 flatter. top_k: draw among the k likeliest (Fan
+    et al. 2018, section 5). top_p: draw among the likeliest tokens that together first reach the probability top_p,
+    after temperature and top_k (Holtzman et al. 2020, section 3.1).
+    Shapes: logits (batch, vocab); returns (batch,).
+    Raises ValueError if temperature is below 0, top_k below 1 or top_p not in (0, 1].
+
+    >>> logits = torch.tensor([[0.1, 2.0, 0.3], [3.0, 0.2, 0.1]])
+    >>> sample(logits, temperature=0), sample(logits, top_k=1), sample(logits, top_p=0.5)
+    (tensor([1, 0]), tensor([1, 0]), tensor([1, 0]))
+    """
+    if temperature < 0:
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature
+    if top_k is None and top_p is None:
+        return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+    vocab = logits.shape[-1]
+    logits, tokens = logits.topk(vocab if top_k is None else min(top_k, vocab))  # the likeliest first
+    probabilities = logits.softmax(-1)
+    if top_p is not None:
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities * (before < top_p)  # the token that crosses top_p is still in
+    return tokens.gather(-1, torch.multinomial(probabilities, 1, generator=generator))[:, 0]
+
+
+def stream(
+    model: Decoder | EncoderDecoder,
+    prompt: Int[Tensor, "batch prompt"],
+    max_new_tokens: int,
+    *,
+    mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
+    memory: Memory | None = None,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+    stop_ids: Sequence[int] = (),
+    pad_id: int = 0,
+    use_cache: bool = True,
+) -> Iterator[Int[Tensor, " batch"]]:
+    """Give the new tokens of a batch as they are written, one step at a time.
+
+    temperature, top_k, top_p, generator: how a token is drawn, see `sample`; by default the likeliest is taken.
+    stop_ids: a row ends with the first of these, and is padded with pad_id after it; when all rows have ended, so does
+    the stream. The rest as in `Session`.
+    Shapes: prompt (batch, prompt), mask (batch, 1, 1, prompt); yields (batch,).
+    Raises ValueError if max_new_tokens is below 1, and as `sample` and `Session` do.
+
+    >>> from course_lib.decoder import DecoderConfig
+    >>> model = Decoder(DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48))
+    >>> [token.shape for token in stream(model, torch.tensor([[5, 8], [2, 9]]), max_new_tokens=2)]
+    [torch.Size([2]), torch.Size([2])]
+    """
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    session = Session(model, prompt.shape[1] + max_new_tokens, mask, memory, use_cache)
+    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=prompt.device)
+    ended = torch.zeros(prompt.shape[0], dtype=torch.bool, device=prompt.device)
+    newest = prompt
+    for _ in range(max_new_tokens):
+        token = sample(session.step(newest), temperature, top_k, top_p, generator)
+        if stop_ids:
+            token = token.masked_fill(ended, pad_id)
+            ended |= torch.isin(token, stops)
+        yield token
+        if stop_ids and ended.all():
+            return
+        newest = token[:, None]
+
+
+def generate(
+    model: Decoder | EncoderDecoder, prompt: Int[Tensor, "batch prompt"], max_new_tokens: int, **options
+) -> Int[Tensor, "batch new"]:
+    """Write up to max_new_tokens tokens after each prompt: all that `stream` gives, with the same options and errors.
+
+    Shapes: prompt (batch, prompt); returns the new tokens alone, (batch, at most max_new_tokens).
+
+    >>> from course_lib.decoder import DecoderConfig
+    >>> model = Decoder(DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48))
+    >>> cached = generate(model, torch.tensor([[5, 8, 2]]), max_new_tokens=6)
+    >>> torch.equal(cached, generate(model, torch.tensor([[5, 8, 2]]), max_new_tokens=6, use_cache=False))
+    True
+    """
+    return torch.stack(list(stream(model, prompt, max_new_tokens, **options)), dim=1)
+
+
+def left_pad(
+    sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device | str | None = None
+) -> tuple[Int[Tensor, "batch prompt"], Bool[Tensor, "batch 1 1 prompt"]]:
+    """Put prompts of different lengths into one batch, so that all end where writing begins.
+
+    Shapes: returns ids (batch, longest) and their padding mask (batch, 1, 1, longest), True = real.
+    Raises ValueError without sequences, or if one is empty.
+
+    >>> ids, mask = left_pad([[5], [6, 7]], pad_id=0)
+    >>> ids
+    tensor([[0, 5],
+            [6, 7]])
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    if not lengths or min(lengths) < 1:
+        raise ValueError(f"left_pad needs sequences of at least 1 token each, got lengths {lengths}")
+    longest = max(lengths)
+    rows = [[pad_id] * (longest - len(sequence)) + list(sequence) for sequence in sequences]
+    mask = create_padding_mask(torch.tensor(lengths, device=device), longest).flip(-1)
+    return torch.tensor(rows, device=device), mask
