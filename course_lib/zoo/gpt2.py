@@ -1,0 +1,81 @@
+"""GPT-2 (Radford et al. 2019): our decoder as it is, with GELU in its tanh form."""
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib.blocks import FeedForward
+from course_lib.decoder import Decoder, DecoderConfig
+from course_lib.zoo.checkpoint import Checkpoint, activation
+
+__all__ = ["CONFIGS", "from_checkpoint"]
+
+
+def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Make the model of a checkpoint, without weights, and its tensors under our names."""
+    for setting, needed in (
+        ("scale_attn_weights", True),
+        ("scale_attn_by_inverse_layer_idx", False),
+        ("add_cross_attention", False),
+    ):
+        checkpoint.require(setting, needed, missing=needed)
+    checkpoint.drop_prefix("transformer.")
+    layers = range(checkpoint.size("n_layer"))
+    checkpoint.ignore(*(f"h.{i}.attn.{mask}" for i in layers for mask in ("bias", "masked_bias")))
+    if checkpoint.flag("tie_word_embeddings", missing=True):
+        checkpoint.ignore_copy("lm_head.weight", "wte.weight")
+    tied = not checkpoint.has("lm_head.weight")
+    d_model = checkpoint.size("n_embd")
+    config = DecoderConfig(
+        vocab_size=checkpoint.size("vocab_size"),
+        d_model=d_model,
+        num_layers=len(layers),
+        num_heads=checkpoint.size("n_head"),
+        d_ff=checkpoint.size("n_inner", missing=4 * d_model),
+        max_len=checkpoint.size("n_positions"),
+        norm=partial(nn.LayerNorm, eps=checkpoint.epsilon("layer_norm_epsilon")),
+        feed_forward=activation(checkpoint.word("activation_function"), gated=False),
+        tied=tied,
+    )
+    names: dict[str, str | tuple[str, ...]] = {
+        "embedding.weight": "wte.weight",
+        "stack.position.table.weight": "wpe.weight",
+        "stack.norm_out": "ln_f",
+    }
+    columns = []  # these are stored as (in, out), the other way round than a linear layer of torch
+    for i in layers:
+        ours, theirs = f"stack.blocks.{i}", f"h.{i}"
+        names |= {f"{ours}.attend.norm": f"{theirs}.ln_1", f"{ours}.feed.norm": f"{theirs}.ln_2"}
+        linear = {
+            f"{ours}.attend.layer.W_qkv": f"{theirs}.attn.c_attn",
+            f"{ours}.attend.layer.W_o": f"{theirs}.attn.c_proj",
+            f"{ours}.feed.layer.W_in": f"{theirs}.mlp.c_fc",
+            f"{ours}.feed.layer.W_out": f"{theirs}.mlp.c_proj",
+        }
+        names |= linear
+        columns += [f"{name}.weight" for name in linear]
+    if not tied:
+        names["head.weight"] = "lm_head.weight"
+    tensors = checkpoint.translate(names)
+    return Decoder(config), tensors | {name: tensors[name].mT for name in columns}
+
+
+def _gpt2(d_model: int, num_layers: int, num_heads: int) -> DecoderConfig:
+    return DecoderConfig(
+        vocab_size=50257,
+        d_model=d_model,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        d_ff=4 * d_model,
+        max_len=1024,
+        feed_forward=partial(FeedForward, activation=partial(F.gelu, approximate="tanh")),
+    )
+
+
+CONFIGS = {
+    "gpt2": _gpt2(768, 12, 12),
+    "gpt2-medium": _gpt2(1024, 24, 16),
+    "gpt2-large": _gpt2(1280, 36, 20),
+    "gpt2-xl": _gpt2(1600, 48, 25),
+}

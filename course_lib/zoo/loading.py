@@ -1,0 +1,76 @@
+"""Loading published weights into our classes, from a folder or from the Hugging Face hub."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.errors import CourseError
+from course_lib.zoo import bert, gpt2, t5
+from course_lib.zoo.catalogue import CONFIGS
+from course_lib.zoo.checkpoint import Checkpoint
+
+__all__ = ["load"]
+
+FAMILIES: dict[str, Callable[[Checkpoint], tuple[nn.Module, dict[str, Tensor]]]] = {
+    "bert": bert.from_checkpoint,
+    "gpt2": gpt2.from_checkpoint,
+    "t5": t5.from_checkpoint,
+}
+ORGANISATIONS = {"bert": "google-bert", "gpt2": "openai-community", "t5": "google-t5"}
+
+
+def load(name_or_folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Read a published checkpoint into our classes, ready for use (dropout off).
+
+    BERT gives a `Bert`, or a `MaskedLM` around it if the checkpoint has that head; GPT-2 a `Decoder`, T5 an
+    `EncoderDecoder`. Only safetensors are read: a pickled file could run code.
+
+    name_or_folder: a folder with config.json and safetensors, or the name of a published model, which is fetched with
+    the package huggingface_hub (pip install "course-lib[hub]") and kept in its cache.
+    dtype: of the weights in memory, whatever they were stored as.
+    Raises CourseError, in one sentence, for each way in which it can fail; nothing is half loaded. Raises ValueError if
+    dtype is none of floating-point numbers.
+    """
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype must be of floating-point numbers, got {dtype}")
+    folder = Path(name_or_folder)
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # a name no folder can have, or one we may not look into
+        is_folder = False
+    if not is_folder:
+        folder = _fetched(str(name_or_folder))
+    checkpoint = Checkpoint(folder)
+    if checkpoint.family not in FAMILIES:
+        raise CourseError(
+            f"{folder} holds a model of the family {checkpoint.family!r}; the course can load {', '.join(FAMILIES)}."
+        )
+    try:
+        with torch.device("meta"):
+            model, tensors = FAMILIES[checkpoint.family](checkpoint)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CourseError(f"the checkpoint in {folder} describes no model that can be: {reason}.") from None
+    return checkpoint.fill(model, tensors, dtype).eval()
+
+
+def _fetched(name: str) -> Path:
+    """Fetch a checkpoint by its name, or say why that cannot be."""
+    if name not in CONFIGS:
+        known = ", ".join(CONFIGS)
+        raise CourseError(f"{name!r} is neither a folder nor one of the published models {known}.")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise CourseError(
+            'published weights are fetched with huggingface_hub: pip install "course-lib[hub]", or give a folder.'
+        ) from None
+    organisation = next(org for family, org in ORGANISATIONS.items() if name.startswith(family))
+    wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json"]
+    try:
+        return Path(snapshot_download(f"{organisation}/{name}", allow_patterns=wanted))
+    except Exception as error:  # of the network library below it, which is another from version to version
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CourseError(f"{name} could not be fetched from the Hugging Face hub ({reason}).") from None

@@ -1,0 +1,119 @@
+"""T5 (Raffel et al. 2020): our encoder-decoder with relative positions, RMS norms and no biases.
+
+T5 does not divide scores by √head_dim, and where its head is tied it divides the logits by √d_model. Both are only
+scales, so they go into the weights when they are loaded: into W_q, and into the decoder's last norm.
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib.blocks import FeedForward
+from course_lib.positions import RelativePositions
+from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
+from course_lib.zoo.checkpoint import Checkpoint, activation
+
+__all__ = ["CONFIGS", "from_checkpoint"]
+
+
+def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Make the model of a checkpoint, without weights, and its tensors under our names."""
+    projection = checkpoint.word("feed_forward_proj")
+    gated, name = projection.startswith("gated-"), projection.removeprefix("gated-")
+    relative = _relative(
+        checkpoint.size("relative_attention_num_buckets"),
+        checkpoint.size("relative_attention_max_distance", missing=128, most=2**31 - 1),
+    )
+    num_layers = checkpoint.size("num_layers")
+    if checkpoint.flag("tie_word_embeddings", missing=True):
+        checkpoint.ignore_copy("lm_head.weight", "shared.weight")
+    config = EncoderDecoderConfig(
+        vocab_size=checkpoint.size("vocab_size"),
+        d_model=checkpoint.size("d_model"),
+        num_layers=num_layers,
+        num_decoder_layers=checkpoint.size("num_decoder_layers", missing=num_layers),
+        num_heads=checkpoint.size("num_heads"),
+        head_dim=checkpoint.size("d_kv"),
+        d_ff=checkpoint.size("d_ff"),
+        bias=False,
+        norm=partial(nn.RMSNorm, eps=checkpoint.epsilon("layer_norm_epsilon")),
+        feed_forward=activation("gelu_new" if gated and name == "gelu" else name, gated=gated),
+        position=partial(relative, bidirectional=True),
+        decoder_position=partial(relative, bidirectional=False),
+        tied=not checkpoint.has("lm_head.weight"),  # the tensors decide: some settings say otherwise
+    )
+    checkpoint.ignore_copy("encoder.embed_tokens.weight", "shared.weight")
+    checkpoint.ignore_copy("decoder.embed_tokens.weight", "shared.weight")
+    checkpoint.ignore("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight")  # of old, and not used
+    tensors = checkpoint.translate(_names(config, gated))
+    for name in tensors:  # in double precision, so that the weights are rounded once, to the type they will have
+        if name.endswith("attend.layer.W_qkv.weight"):
+            tensors[name] = tensors[name].double()
+            tensors[name][: config.num_heads * config.head_size] *= config.head_size**0.5
+        elif name.endswith("cross.layer.W_q.weight"):
+            tensors[name] = tensors[name].double() * config.head_size**0.5
+    # Files of today say whether logits are scaled; those of old had it follow from the head.
+    if checkpoint.flag("scale_decoder_outputs", missing=config.tied):
+        tensors["decoder.norm_out.weight"] = tensors["decoder.norm_out.weight"].double() / config.d_model**0.5
+    return EncoderDecoder(config), tensors
+
+
+def _relative(num_buckets: int, max_distance: int) -> partial[RelativePositions]:
+    if num_buckets < 4 or max_distance <= num_buckets // 2:
+        raise ValueError(
+            "relative_attention_num_buckets must be at least 4 and relative_attention_max_distance more than half of "
+            f"it, got {num_buckets} and {max_distance}"
+        )
+    return partial(RelativePositions, num_buckets=num_buckets, max_distance=max_distance)
+
+
+def _names(config: EncoderDecoderConfig, gated: bool) -> dict[str, str | tuple[str, ...]]:
+    names: dict[str, str | tuple[str, ...]] = {"embedding.weight": "shared.weight"}
+    if not config.tied:
+        names["head.weight"] = "lm_head.weight"
+    for side, layers in (("encoder", config.num_layers), ("decoder", config.decoder_side.num_layers)):
+        names[f"{side}.norm_out"] = f"{side}.final_layer_norm"
+        table = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        names[f"{side}.position.table.weight"] = table
+        for i in range(layers):
+            ours, theirs = f"{side}.blocks.{i}", f"{side}.block.{i}.layer"
+            last = 2 if side == "decoder" else 1
+            into = tuple(f"{theirs}.{last}.DenseReluDense.{wi}" for wi in (("wi_0", "wi_1") if gated else ("wi",)))
+            names |= {
+                f"{ours}.attend.norm": f"{theirs}.0.layer_norm",
+                f"{ours}.attend.layer.W_qkv": tuple(f"{theirs}.0.SelfAttention.{x}" for x in "qkv"),
+                f"{ours}.attend.layer.W_o": f"{theirs}.0.SelfAttention.o",
+                f"{ours}.feed.norm": f"{theirs}.{last}.layer_norm",
+                f"{ours}.feed.layer.W_in": into,
+                f"{ours}.feed.layer.W_out": f"{theirs}.{last}.DenseReluDense.wo",
+            }
+            if side == "decoder":
+                names[f"{ours}.cross.norm"] = f"{theirs}.1.layer_norm"
+                names |= {f"{ours}.cross.layer.W_{x}": f"{theirs}.1.EncDecAttention.{x}" for x in "qkvo"}
+    return names
+
+
+def _t5(d_model: int, d_ff: int, num_layers: int, num_heads: int, head_dim: int = 64) -> EncoderDecoderConfig:
+    return EncoderDecoderConfig(
+        vocab_size=32128,
+        d_model=d_model,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        head_dim=head_dim,
+        d_ff=d_ff,
+        bias=False,
+        norm=partial(nn.RMSNorm, eps=1e-6),
+        feed_forward=partial(FeedForward, activation=F.relu),
+        position=partial(RelativePositions, bidirectional=True),
+        decoder_position=partial(RelativePositions, bidirectional=False),
+    )
+
+
+CONFIGS = {
+    "t5-small": _t5(512, 2048, 6, 8),
+    "t5-base": _t5(768, 3072, 12, 12),
+    "t5-large": _t5(1024, 4096, 24, 16),
+    "t5-3b": _t5(1024, 16384, 24, 32, head_dim=128),
+    "t5-11b": _t5(1024, 65536, 24, 128, head_dim=128),
+}

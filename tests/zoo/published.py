@@ -1,0 +1,103 @@
+"""Tiny models of the published implementation, every parameter drawn at random, and the files they save."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tests.models import drawn
+
+BATCH, SEQ, VOCAB = 3, 11, 101
+# Sizes are different primes wherever they may be, and epsilon is so large that a wrong one shows.
+BERT = {
+    "vocab_size": VOCAB,
+    "hidden_size": 2 * 13,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 31,
+    "max_position_embeddings": 37,
+    "type_vocab_size": 5,
+    "layer_norm_eps": 0.01,
+}
+GPT2 = {
+    "vocab_size": VOCAB,
+    "n_embd": 2 * 13,
+    "n_layer": 3,
+    "n_head": 2,
+    "n_inner": 31,
+    "n_positions": 37,
+    "layer_norm_epsilon": 0.01,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+T5 = {
+    "vocab_size": VOCAB,
+    "d_model": 23,
+    "d_kv": 7,
+    "d_ff": 31,
+    "num_layers": 2,
+    "num_decoder_layers": 3,
+    "num_heads": 5,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 16,
+    "layer_norm_epsilon": 0.01,
+    "decoder_start_token_id": 0,
+    "eos_token_id": None,
+}
+
+
+def bert(kind: str = "BertModel", seed: int = 0, **more) -> nn.Module:
+    return drawn(getattr(transformers, kind)(transformers.BertConfig(**BERT | more)), seed)
+
+
+def gpt2(kind: str = "GPT2LMHeadModel", seed: int = 0, **more) -> nn.Module:
+    return drawn(getattr(transformers, kind)(transformers.GPT2Config(**GPT2 | more)), seed)
+
+
+def t5(seed: int = 0, untied: bool = False, scaled: bool = True, **more) -> nn.Module:
+    config = transformers.T5Config(**T5 | more, **({} if scaled else {"tie_word_embeddings": False}))
+    model = transformers.T5ForConditionalGeneration(config)
+    if untied:  # by hand: the configuration does not do it in every version
+        model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))
+    return drawn(model, seed)
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "bert": bert,
+    "bert with a masked-LM head": partial(bert, "BertForMaskedLM"),
+    "bert with both heads": partial(bert, "BertForPreTraining"),
+    "gpt2": gpt2,
+    "gpt2 without a head": partial(gpt2, "GPT2Model"),
+    "gpt2 untied": partial(gpt2, tie_word_embeddings=False),
+    "t5": t5,
+    "t5 v1.1": partial(t5, untied=True, scaled=False, feed_forward_proj="gated-gelu"),
+}
+
+
+def saved(model: nn.Module, folder: Path, **options) -> Path:
+    model.save_pretrained(folder, **options)
+    return folder
+
+
+def change_tensors(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    """Save what `change` makes of the tensors of a saved model."""
+    file = folder / "model.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, file)
+
+
+def change_settings(folder: Path, drop: str = "", **new) -> None:
+    """Put these into config.json, and take one out."""
+    file = folder / "config.json"
+    settings = json.loads(file.read_text()) | new
+    settings.pop(drop, None)
+    file.write_text(json.dumps(settings))
+
+
+def ids(batch: int = BATCH, seq: int = SEQ, vocab: int = VOCAB, seed: int = 0) -> Tensor:
+    return torch.randint(0, vocab, (batch, seq), generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,234 @@
+"""The catalogue: exact sizes, as published and by hand, counted without making room for a single weight."""
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from course_lib import zoo
+from course_lib.blocks import GatedFeedForward
+from course_lib.config import Sizes
+from course_lib.decoder import DecoderConfig
+from course_lib.encoder import EncoderConfig
+from course_lib.positions import Positions, RelativePositions, RotaryPositions
+from course_lib.seq2seq import EncoderDecoderConfig
+from course_lib.zoo import catalogue
+from course_lib.zoo.bert import BertConfig
+from tests.zoo.published import bert, gpt2, ids, saved, t5
+
+PUBLISHED = {
+    "bert-base-uncased": 109_482_240,
+    "bert-large-uncased": 335_141_888,
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "t5-3b": 2_851_598_336,
+    "t5-11b": 11_307_321_344,
+}
+WITH_HEADS = {"bert-base-uncased": 110_106_428, "bert-large-uncased": 336_226_108}
+
+Llama = partial(
+    DecoderConfig, norm=nn.RMSNorm, position=RotaryPositions, feed_forward=GatedFeedForward, bias=False, tied=False
+)
+T5V1 = partial(
+    EncoderDecoderConfig,
+    norm=nn.RMSNorm,
+    position=RelativePositions,
+    feed_forward=GatedFeedForward,
+    head_dim=64,
+    bias=False,
+    tied=False,
+)
+# Published models that have no name here, made of our parts.
+OF_OUR_PARTS = {
+    "RoBERTa-base": (
+        BertConfig(
+            vocab_size=50265, d_model=768, num_layers=12, num_heads=12, d_ff=3072, max_len=514, num_token_types=1
+        ),
+        124_645_632,
+    ),
+    "MiniLM-L6": (BertConfig(vocab_size=30522, d_model=384, num_layers=6, num_heads=12, d_ff=1536), 22_713_216),
+    "GPT-3 175B": (
+        DecoderConfig(vocab_size=50257, d_model=12288, num_layers=96, num_heads=96, d_ff=49152, max_len=2048),
+        174_604_259_328,
+    ),
+    "LLaMA-2 7B": (Llama(vocab_size=32000, d_model=4096, num_layers=32, num_heads=32, d_ff=11008), 6_738_415_616),
+    "LLaMA-2 70B": (
+        Llama(vocab_size=32000, d_model=8192, num_layers=80, num_heads=64, num_kv_heads=8, d_ff=28672),
+        68_976_648_192,
+    ),
+    "LLaMA-3 8B": (
+        Llama(vocab_size=128256, d_model=4096, num_layers=32, num_heads=32, num_kv_heads=8, d_ff=14336),
+        8_030_261_248,
+    ),
+    "Flan-T5 small": (T5V1(vocab_size=32128, d_model=512, num_layers=8, num_heads=6, d_ff=1024), 76_961_152),
+    "mT5 xxl": (T5V1(vocab_size=250112, d_model=4096, num_layers=24, num_heads=64, d_ff=10240), 12_921_057_280),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """At the first use of the meta device torch imports what it needs for it, which takes a second by itself."""
+    zoo.count_parameters(EncoderConfig(vocab_size=1, d_model=1, num_layers=1, num_heads=1, d_ff=1))
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_count_equals_the_published_one_within_a_second(name):
+    start = time.process_time()
+    assert zoo.count_parameters(name) == PUBLISHED[name]
+    assert time.process_time() - start < 1
+
+
+def test_the_table_has_all_names():
+    assert zoo.names() == list(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_bert_with_the_heads_it_was_pretrained_with(name):
+    assert zoo.count_parameters(name, pretraining=True) == WITH_HEADS[name]
+
+
+@pytest.mark.parametrize("name", OF_OUR_PARTS)
+def test_published_models_made_of_our_parts(name):
+    config, published = OF_OUR_PARTS[name]
+    assert zoo.count_parameters(config) == published
+
+
+# By hand, with different primes wherever they may be: v tokens, n positions, width d, L layers, h heads of width c,
+# g of them for keys and values, f inside the feed-forward layer.
+v, n, L, h, g, c, f = 101, 37, 3, 6, 2, 5, 31
+d = h * c
+NUMBERS = {"vocab_size": v, "d_model": d, "num_layers": L, "num_heads": h, "d_ff": f, "max_len": n}
+LINEAR, BIASES = 4 * d * d + 2 * d * f, 3 * d + d + f + d  # of one layer without anything special
+NORM = 2 * d
+BY_HAND = {
+    "encoder": (EncoderConfig(**NUMBERS), v * d + n * d + L * (LINEAR + BIASES + 2 * NORM) + NORM),
+    "bert": (
+        BertConfig(**NUMBERS, num_token_types=7),
+        v * d + n * d + 7 * d + NORM + L * (LINEAR + BIASES + 2 * NORM) + d * d + d,
+    ),
+    "bert without a pooler": (
+        BertConfig(**NUMBERS, pooler=False),
+        v * d + n * d + 2 * d + NORM + L * (LINEAR + BIASES + 2 * NORM),
+    ),
+    "decoder": (DecoderConfig(**NUMBERS), v * d + n * d + L * (LINEAR + BIASES + 2 * NORM) + NORM),
+    "decoder, untied": (
+        DecoderConfig(**NUMBERS, tied=False),
+        2 * v * d + n * d + L * (LINEAR + BIASES + 2 * NORM) + NORM,
+    ),
+    "decoder, grouped heads": (
+        DecoderConfig(**NUMBERS, num_kv_heads=g),
+        v * d + n * d + L * (LINEAR + BIASES - 2 * (h - g) * c * (d + 1) + 2 * NORM) + NORM,
+    ),
+    "decoder, gated": (
+        DecoderConfig(**NUMBERS, feed_forward=GatedFeedForward),
+        v * d + n * d + L * (LINEAR + BIASES + (d + 1) * f + 2 * NORM) + NORM,
+    ),
+    "decoder, wide heads, no positions": (
+        DecoderConfig(**NUMBERS, head_dim=11, position=Positions),
+        v * d + L * (3 * d * h * 11 + 3 * h * 11 + h * 11 * d + d + 2 * d * f + f + d + 2 * NORM) + NORM,
+    ),
+    "llama": (
+        Llama(**NUMBERS | {"num_heads": 3, "num_kv_heads": 1}),  # heads of width 10: a rotation needs it even
+        2 * v * d + L * (2 * d * d + 2 * d * 10 + 3 * d * f + 2 * d) + d,
+    ),
+    "t5": (
+        T5V1(**NUMBERS | {"head_dim": 7, "num_decoder_layers": 2, "tied": True}),
+        v * d + 2 * 32 * h + L * (4 * d * 42 + 3 * d * f + 2 * d) + d + 2 * (8 * d * 42 + 3 * d * f + 3 * d) + d,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_counts_by_hand(kind):
+    config, by_hand = BY_HAND[kind]
+    assert zoo.count_parameters(config) == by_hand
+    built = catalogue.build(config)
+    assert sum(parameter.numel() for parameter in built.parameters()) == by_hand
+
+
+def test_counting_makes_no_room_and_leaves_no_trace(monkeypatch):
+    models = []
+
+    def build(config):
+        models.append(original(config))
+        return models[-1]
+
+    original = catalogue.build
+    monkeypatch.setattr(catalogue, "build", build)
+    before = torch.get_rng_state()
+    zoo.count_parameters("t5-11b")  # 45 GB, if there were room
+    zoo.count_parameters("bert-base-uncased", pretraining=True)
+    assert len(models) == 2
+    for model in models:
+        assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.empty(1).device.type == "cpu"
+
+
+# What the published implementation has by default is what these models have; only the sizes are ours.
+DEFAULTS = {
+    "bert-base-uncased": (bert, transformers.BertConfig, ("layer_norm_eps", "max_position_embeddings")),
+    "gpt2": (gpt2, transformers.GPT2Config, ("layer_norm_epsilon", "n_positions", "n_inner")),
+    "t5-small": (
+        t5,
+        transformers.T5Config,
+        ("layer_norm_epsilon", "relative_attention_num_buckets", "relative_attention_max_distance"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_named_configuration_is_made_of_the_published_parts(name, tmp_path):
+    make, published, settings = DEFAULTS[name]
+    loaded = zoo.load(saved(make(**{setting: getattr(published(), setting) for setting in settings}), tmp_path))
+    sizes = {size: getattr(loaded.config, size) for size in Sizes.__dataclass_fields__}
+    assert zoo.config(name).max_len == sizes["max_len"]
+    tiny = replace(zoo.config(name), **sizes)
+    if name == "t5-small":
+        tiny = replace(tiny, num_decoder_layers=3)
+    if name == "bert-base-uncased":
+        tiny = replace(tiny, num_token_types=5)
+    ours = catalogue.build(tiny).eval()
+    ours.load_state_dict(loaded.state_dict())
+    given = (ids(seq=139), ids(seq=139, seed=1)) if name == "t5-small" else (ids(seq=139),)  # beyond T5's 128
+    assert torch.equal(ours(*given), loaded(*given))
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("gpt-2", ["gpt2"]),
+        ("bert-base", ["bert-base-uncased"]),
+        ("T5-small", ["t5-small"]),
+        ("no such thing", list(PUBLISHED)),
+    ],
+)
+def test_an_unknown_name_is_refused_with_those_like_it(name, suggested):
+    for function in (zoo.config, zoo.count_parameters):
+        with pytest.raises(ValueError, match=f"^no configuration is called '{name}'; there are ") as error:
+            function(name)
+        assert set(suggested) <= set(str(error.value).partition("; there are ")[2].split(", "))
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 12, {"vocab_size": 9}, Sizes(**NUMBERS)], ids=lambda wrong: type(wrong).__name__
+)
+def test_what_is_no_configuration_is_refused(wrong):
+    message = "^config must be an encoder's, a decoder's or an encoder-decoder's, got "
+    with pytest.raises(TypeError, match=message + type(wrong).__name__):
+        zoo.count_parameters(wrong)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("gpt2", "Decoder"), ("t5-small", "EncoderDecoder")])
+def test_only_bert_has_pretraining_heads_to_add(name, kind):
+    with pytest.raises(ValueError, match=f"^only BERT's heads can be added, got a {kind}$"):
+        zoo.count_parameters(name, pretraining=True)
