@@ -109,7 +109,7 @@ def split_heads(
     """
     if x.shape[-1] % num_heads:
         raise ValueError(f"the features must be divisible by num_heads, got {x.shape[-1]} and {num_heads}")
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return x.reshape(x.shape[0], x.shape[1], num_heads, -1).transpose(1, 2)
 
 
 def merge_heads(x: Float[Tensor, "batch heads seq head_dim"]) -> Float[Tensor, "batch seq heads_times_head_dim"]:
@@ -193,7 +193,7 @@ class MultiHeadAttention(nn.Module):
         counts the tokens in the cache and then those of x; returns (batch, q_len, d_model).
         """
         heads = split_heads(self.W_qkv(x), self.num_heads + 2 * self.num_kv_heads)
-        q, k, v = heads.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
+        q, k, v = heads.split_with_sizes((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
         if cache is not None:

@@ -38,16 +38,17 @@ class KVCache:
         cache's own memory, which `reorder` overwrites.
         Raises ValueError if there is no room for them.
         """
-        end = self.length + k.shape[-2]
+        new = k.shape[-2]
+        end = self.length + new
         if end > self.max_len:
             raise ValueError(f"the cache has room for {self.max_len} tokens, got {end}")
         if self._keys is None or self._values is None:
             self._keys = k.new_empty(*k.shape[:-2], self.max_len, k.shape[-1])
             self._values = v.new_empty(*v.shape[:-2], self.max_len, v.shape[-1])
-        self._keys[:, :, self.length : end] = k
-        self._values[:, :, self.length : end] = v
+        self._keys.narrow(2, self.length, new).copy_(k)
+        self._values.narrow(2, self.length, new).copy_(v)
         self.length = end
-        return self._keys[:, :, :end], self._values[:, :, :end]
+        return self._keys.narrow(2, 0, end), self._values.narrow(2, 0, end)
 
     def reorder(self, rows: Int[Tensor, " batch"]) -> None:
         """Let row i of the batch go on from what was row rows[i], as beam search wants when it drops a hypothesis.

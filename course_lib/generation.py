@@ -5,12 +5,12 @@ also given `memory=model.encode(source, source_mask)`. Prompts of different leng
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from course_lib.bare import bare
 from course_lib.cache import KVCache
 from course_lib.decoder import Decoder
 from course_lib.masks import create_padding_mask
@@ -41,7 +41,7 @@ class Session:
         memory: Memory | None = None,
         use_cache: bool = True,
     ):
-        self.model, self.memory = model, memory
+        self.model, self.memory = bare(model), memory
         stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
         if isinstance(model, EncoderDecoder) and memory is None:
             raise ValueError("an encoder-decoder needs memory=model.encode(source, source_mask), got None")
@@ -69,9 +69,8 @@ class Session:
             self.length += ids.shape[1]
         mask = None if self.mask is None else self.mask[..., : self.length]
         memory = () if self.memory is None else (self.memory,)
-        with _evaluating(self.model):
-            hidden = self.model.hidden(ids, *memory, mask=mask, caches=self.caches)
-            logits = self.model.head(hidden[:, -1])
+        hidden = self.model.hidden(ids, *memory, mask=mask, caches=self.caches)
+        logits = self.model.head(hidden[:, -1])
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
     @torch.inference_mode()
@@ -89,19 +88,6 @@ class Session:
         if self.memory is not None:
             layers = [type(kv)(kv.keys[rows], kv.values[rows]) for kv in self.memory.layers]
             self.memory = Memory(layers, None if self.memory.mask is None else self.memory.mask[rows])
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, which is for learning, and back on wherever it was on."""
-    learning = [module for module in model.modules() if module.training] if model.training else []
-    try:
-        for module in learning:
-            module.training = False
-        yield
-    finally:
-        for module in learning:
-            module.training = True
 
 
 def sample(
