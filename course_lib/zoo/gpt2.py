@@ -58,7 +58,7 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
     if not tied:
         names["head.weight"] = "lm_head.weight"
     tensors = checkpoint.translate(names)
-    return Decoder(config), tensors | {name: tensors[name].mT for name in columns}
+    return Decoder(config), tensors | {name: tensors[name].transpose(0, -1) for name in columns}
 
 
 def _gpt2(d_model: int, num_layers: int, num_heads: int) -> DecoderConfig:

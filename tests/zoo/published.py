@@ -5,11 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from course_lib import zoo
+from course_lib.errors import CourseError
 from tests.models import drawn
 
 BATCH, SEQ, VOCAB = 3, 11, 101
@@ -97,6 +100,18 @@ def change_settings(folder: Path, drop: str = "", **new) -> None:
     settings = json.loads(file.read_text()) | new
     settings.pop(drop, None)
     file.write_text(json.dumps(settings))
+
+
+def refusal(name_or_folder: str | Path) -> str:
+    """Fail to load, and give the one sentence that says why."""
+    with pytest.raises(CourseError) as error:
+        zoo.load(name_or_folder)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert not sentence.endswith("..")
+    assert len(sentence.replace(str(name_or_folder), "")) < 400
+    return sentence
 
 
 def ids(batch: int = BATCH, seq: int = SEQ, vocab: int = VOCAB, seed: int = 0) -> Tensor:
