@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,3 +93,9 @@ def test_functions_name_their_source(name):
         if inspect.isroutine(thing) and not re.search(r"\b(19|20)\d\d\b", inspect.getdoc(thing) or "")
     }  # fmt: skip
     assert without - OUR_OWN == set()
+
+
+def test_the_examples_of_the_guide_run():
+    guide = Path(__file__).parent.parent / "docs" / "library.md"
+    failed, tried = doctest.testfile(str(guide), module_relative=False)
+    assert (failed, tried > 20) == (0, True)
