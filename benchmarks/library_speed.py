@@ -1,7 +1,8 @@
 """How fast the reference library is, beside transformers and torch.nn.Transformer, with the same sizes.
 
 Everything is compared in one run: both sides take turns, each turn gives one ratio, and the table shows their median
-and their spread (the middle half). Above 1.00 our side is the faster one. Times themselves depend on the machine.
+and their spread (the middle half). Above 1.00 our side is the faster one. Times themselves depend on the machine. What
+is written goes on from 16 tokens.
 `--quick` takes fewer turns.
 """
 
@@ -90,7 +91,7 @@ def training_steps(config: DecoderConfig, batch: int, length: int) -> dict[str, 
 
 
 def writing(config: DecoderConfig, new: int) -> dict[str, Callable[[], None]]:
-    prompt = torch.randint(config.vocab_size, (1, 8), generator=torch.Generator().manual_seed(0))
+    prompt = torch.randint(config.vocab_size, (1, 16), generator=torch.Generator().manual_seed(0))
     ours, theirs = Decoder(config).eval(), published(config).eval()
     options = {"max_new_tokens": new, "do_sample": False, "attention_mask": torch.ones_like(prompt)}
     return {
