@@ -154,12 +154,15 @@ class MultiHeadAttention(nn.Module):
 
     num_kv_heads: fewer key and value heads than query heads: grouped-query attention (Ainslie et al. 2023).
     head_dim: the width of a head, if not d_model / num_heads.
+    A layer's `attention` is the function it attends with: set it to put your own in the place of ours.
     Raises ValueError if d_model cannot be divided by num_heads, or num_heads by num_kv_heads.
 
     >>> layer = MultiHeadAttention(d_model=12, num_heads=3, num_kv_heads=1)
     >>> layer(torch.zeros(2, 5, 12), create_causal_mask(5)).shape
     torch.Size([2, 5, 12])
     """
+
+    attention = staticmethod(attention)
 
     def __init__(
         self,
@@ -198,7 +201,7 @@ class MultiHeadAttention(nn.Module):
             q, k = rotate(q, *rotation), rotate(k, *rotation)
         if cache is not None:
             k, v = cache.append(k, v)
-        return self.W_o(merge_heads(attention(q, k, v, mask, bias, fused=True)))
+        return self.W_o(merge_heads(self.attention(q, k, v, mask, bias, fused=True)))
 
 
 class KeysValues(NamedTuple):
@@ -217,6 +220,8 @@ class CrossAttention(nn.Module):
     >>> layer(torch.zeros(2, 8, 64), torch.zeros(2, 12, 64)).shape
     torch.Size([2, 8, 64])
     """
+
+    attention = staticmethod(attention)
 
     def __init__(self, d_model: int, num_heads: int, head_dim: int | None = None, bias: bool = False):
         super().__init__()
@@ -241,7 +246,7 @@ class CrossAttention(nn.Module):
         """
         source = encoder_output if isinstance(encoder_output, KeysValues) else self.keys_values(encoder_output)
         q = split_heads(self.W_q(decoder_hidden), self.num_heads)
-        return self.W_o(merge_heads(attention(q, source.keys, source.values, encoder_mask, fused=True)))
+        return self.W_o(merge_heads(self.attention(q, source.keys, source.values, encoder_mask, fused=True)))
 
     def keys_values(self, encoder_output: Float[Tensor, "batch k_len d_model"]) -> KeysValues:
         """Give the keys and values of a source, which stay the same for every token the decoder writes.

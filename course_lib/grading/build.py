@@ -16,6 +16,7 @@ SHARED = ("exercises/running.py", "exercises/evidence.py")
 MODULES = (
     "__init__",
     "attention",
+    "attention_maps",
     "bare",
     "beam",
     "blocks",
