@@ -162,8 +162,6 @@ class MultiHeadAttention(nn.Module):
     torch.Size([2, 5, 12])
     """
 
-    attention = staticmethod(attention)
-
     def __init__(
         self,
         d_model: int,
@@ -173,11 +171,10 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
+        self.attention = attention
         self.head_dim = _head_dim(d_model, num_heads, head_dim)
         self.num_heads = num_heads
-        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        if self.num_kv_heads < 1 or num_heads % self.num_kv_heads:
-            raise ValueError(f"num_heads must be divisible by num_kv_heads, got {num_heads} and {num_kv_heads}")
+        self.num_kv_heads = _num_kv_heads(num_heads, num_kv_heads)
         self.W_qkv = nn.Linear(d_model, (num_heads + 2 * self.num_kv_heads) * self.head_dim, bias=bias)
         self.W_o = nn.Linear(num_heads * self.head_dim, d_model, bias=bias)
 
@@ -214,23 +211,29 @@ class KeysValues(NamedTuple):
 class CrossAttention(nn.Module):
     """Let the decoder read the encoder (Vaswani et al. 2017, section 3.2.3): queries here, keys and values there.
 
-    Raises ValueError if d_model cannot be divided by num_heads.
+    head_dim, num_kv_heads, `attention` and errors as in `MultiHeadAttention`.
 
     >>> layer = CrossAttention(d_model=64, num_heads=8)
     >>> layer(torch.zeros(2, 8, 64), torch.zeros(2, 12, 64)).shape
     torch.Size([2, 8, 64])
     """
 
-    attention = staticmethod(attention)
-
-    def __init__(self, d_model: int, num_heads: int, head_dim: int | None = None, bias: bool = False):
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        head_dim: int | None = None,
+        bias: bool = False,
+        num_kv_heads: int | None = None,
+    ):
         super().__init__()
-        self.num_heads = num_heads
-        width = num_heads * _head_dim(d_model, num_heads, head_dim)
-        self.W_q = nn.Linear(d_model, width, bias=bias)
-        self.W_k = nn.Linear(d_model, width, bias=bias)
-        self.W_v = nn.Linear(d_model, width, bias=bias)
-        self.W_o = nn.Linear(width, d_model, bias=bias)
+        self.attention = attention
+        head_dim = _head_dim(d_model, num_heads, head_dim)
+        self.num_heads, self.num_kv_heads = num_heads, _num_kv_heads(num_heads, num_kv_heads)
+        self.W_q = nn.Linear(d_model, num_heads * head_dim, bias=bias)
+        self.W_k = nn.Linear(d_model, self.num_kv_heads * head_dim, bias=bias)
+        self.W_v = nn.Linear(d_model, self.num_kv_heads * head_dim, bias=bias)
+        self.W_o = nn.Linear(num_heads * head_dim, d_model, bias=bias)
 
     def forward(
         self,
@@ -251,10 +254,10 @@ class CrossAttention(nn.Module):
     def keys_values(self, encoder_output: Float[Tensor, "batch k_len d_model"]) -> KeysValues:
         """Give the keys and values of a source, which stay the same for every token the decoder writes.
 
-        Shapes: encoder_output (batch, k_len, d_model); returns two of (batch, num_heads, k_len, head_dim).
+        Shapes: encoder_output (batch, k_len, d_model); returns two of (batch, num_kv_heads, k_len, head_dim).
         """
         k, v = self.W_k(encoder_output), self.W_v(encoder_output)
-        return KeysValues(split_heads(k, self.num_heads), split_heads(v, self.num_heads))
+        return KeysValues(split_heads(k, self.num_kv_heads), split_heads(v, self.num_kv_heads))
 
 
 def _head_dim(d_model: int, num_heads: int, head_dim: int | None) -> int:
@@ -263,6 +266,14 @@ def _head_dim(d_model: int, num_heads: int, head_dim: int | None) -> int:
     if d_model % num_heads:
         raise ValueError(f"d_model must be divisible by num_heads, got {d_model} and {num_heads}")
     return d_model // num_heads
+
+
+def _num_kv_heads(num_heads: int, num_kv_heads: int | None) -> int:
+    if num_kv_heads is None:
+        return num_heads
+    if num_kv_heads < 1 or num_heads % num_kv_heads:
+        raise ValueError(f"num_heads must be divisible by num_kv_heads, got {num_heads} and {num_kv_heads}")
+    return num_kv_heads
 
 
 def _require_boolean(mask: Tensor) -> None:

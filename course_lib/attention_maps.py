@@ -24,22 +24,23 @@ def attention_maps(model: nn.Module, *inputs, **named_inputs) -> dict[str, Float
     >>> from course_lib.decoder import Decoder, DecoderConfig
     >>> model = Decoder(DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48))
     >>> maps = attention_maps(model, torch.tensor([[5, 8, 2]]))
-    >>> list(maps), maps["stack.blocks.0.attend.layer"].shape
-    (['stack.blocks.0.attend.layer', 'stack.blocks.1.attend.layer'], torch.Size([1, 3, 3, 3]))
+    >>> list(maps), maps["stack.blocks.0.self_attention.layer"].shape
+    (['stack.blocks.0.self_attention.layer', 'stack.blocks.1.self_attention.layer'], torch.Size([1, 3, 3, 3]))
     """
     maps: dict[str, Tensor] = {}
     kinds = MultiHeadAttention | CrossAttention
     layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-    before = {name: vars(layer).get("attention") for name, layer in layers.items()}
+    own = {name: vars(layer)["attention"] for name, layer in layers.items() if "attention" in vars(layer)}
     try:
         for name, layer in layers.items():
-            layer.attention = partial(_attend_and_keep, layer.attention, partial(maps.__setitem__, name))
+            watched = partial(_attend_and_keep, layer.attention, partial(maps.__setitem__, name))
+            vars(layer)["attention"] = watched  # found before the class's own, or a part of that name
         model(*inputs, **named_inputs)
     finally:
         for name, layer in layers.items():
-            del layer.attention
-            if before[name] is not None:
-                layer.attention = before[name]
+            vars(layer).pop("attention")
+            if name in own:
+                vars(layer)["attention"] = own[name]
     return maps
 
 

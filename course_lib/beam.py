@@ -28,7 +28,7 @@ def beam_search(
     *,
     mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
     memory: Memory | None = None,
-    stop_ids: Sequence[int] = (),
+    stop_ids: int | Sequence[int] | Tensor = (),
     pad_id: int = 0,
     early_stopping: bool = False,
 ) -> tuple[Int[Tensor, "batch new"], Float[Tensor, " batch"]]:
@@ -52,7 +52,8 @@ def beam_search(
     for name, value in (("num_beams", num_beams), ("max_new_tokens", max_new_tokens)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    looked_at = max(2, 1 + len(stop_ids)) * num_beams  # of so many at least num_beams do not end in a stop token
+    stops = set(torch.as_tensor(stop_ids, dtype=torch.long).flatten().tolist())
+    looked_at = max(2, 1 + len(stops)) * num_beams  # of so many at least num_beams do not end in a stop token
     session = Session(model, prompt.shape[1] + max_new_tokens, mask, memory)
     running = [[_Hypothesis(0.0, [])] for _ in prompt]
     searches = [_Finished(num_beams, length_penalty, early_stopping) for _ in prompt]
@@ -68,7 +69,7 @@ def beam_search(
             goes_on: list[_Hypothesis] = []
             for rank, (score, origin, token) in enumerate(zip(*found, strict=True)):
                 hypothesis = _Hypothesis(score, [*running[row][origin].tokens, token])
-                if token in stop_ids or length == max_new_tokens:
+                if token in stops or length == max_new_tokens:
                     if rank < num_beams:
                         searches[row].add(hypothesis)
                 elif len(goes_on) < num_beams:

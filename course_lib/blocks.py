@@ -23,6 +23,7 @@ __all__ = [
     "GatedFeedForward",
     "PostNorm",
     "PreNorm",
+    "Residual",
     "Stack",
     "TransformerConfig",
     "initialise",
@@ -66,32 +67,40 @@ class GatedFeedForward(nn.Module):
         return self.W_out(self.activation(gate) * passing)
 
 
-class PreNorm(nn.Module):
-    """A layer around which the input flows untouched: x + layer(norm(x)) (Xiong et al. 2020; GPT-2, T5, LLaMA).
+class Residual(nn.Module):
+    """A layer, the norm and the dropout that go with it; how they are put together is for PreNorm and PostNorm to say.
 
-    >>> PreNorm(nn.Identity(), nn.Identity(), dropout=0.0)(torch.ones(1, 1, 2))
-    tensor([[[2., 2.]]])
+    >>> Residual(nn.Identity(), nn.LayerNorm(2), dropout=0.1).dropout.p
+    0.1
     """
 
     def __init__(self, layer: nn.Module, norm: nn.Module, dropout: float):
         super().__init__()
         self.layer, self.norm, self.dropout = layer, norm, nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "batch seq d_model"], *told) -> Float[Tensor, "batch seq d_model"]:
-        """Shapes: x (batch, seq, d_model); returns the same. What else is told goes to the layer."""
-        return x + self.dropout(self.layer(self.norm(x), *told))
+
+class PreNorm(Residual):
+    """A layer around which the input flows untouched: x + layer(norm(x)) (Xiong et al. 2020; GPT-2, T5, LLaMA).
+
+    >>> PreNorm(nn.Identity(), nn.Identity(), dropout=0.0)(torch.ones(1, 1, 2))
+    tensor([[[2., 2.]]])
+    """
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"], *more) -> Float[Tensor, "batch seq d_model"]:
+        """Shapes: x (batch, seq, d_model); returns the same. What the layer is given more is handed on."""
+        return x + self.dropout(self.layer(self.norm(x), *more))
 
 
-class PostNorm(PreNorm):
+class PostNorm(Residual):
     """A layer whose sum with its input is normalised: norm(x + layer(x)) (Vaswani et al. 2017, section 3.1; BERT).
 
     >>> PostNorm(nn.Identity(), nn.LayerNorm(2), dropout=0.0)(torch.tensor([[[1.0, 3.0]]]))[0, 0].detach()
     tensor([-1.0000,  1.0000])
     """
 
-    def forward(self, x: Float[Tensor, "batch seq d_model"], *told) -> Float[Tensor, "batch seq d_model"]:
-        """Shapes: x (batch, seq, d_model); returns the same. What else is told goes to the layer."""
-        return self.norm(x + self.dropout(self.layer(x, *told)))
+    def forward(self, x: Float[Tensor, "batch seq d_model"], *more) -> Float[Tensor, "batch seq d_model"]:
+        """Shapes: x (batch, seq, d_model); returns the same. What the layer is given more is handed on."""
+        return self.norm(x + self.dropout(self.layer(x, *more)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +115,11 @@ class TransformerConfig(Sizes):
     norm: Callable[[int], nn.Module] = nn.LayerNorm
     position: Callable[[Sizes], Positions] = LearnedPositions
     feed_forward: Callable[[int, int, bool], nn.Module] = FeedForward
-    residual: type[PreNorm] = PreNorm
+    residual: Callable[[nn.Module, nn.Module, float], Residual] = PreNorm
 
 
 class Block(nn.Module):
-    """One layer of a transformer: attend, then think about it (Vaswani et al. 2017, section 3.1).
+    """One layer of a transformer: self-attention, then a feed-forward layer (Vaswani et al. 2017, section 3.1).
 
     >>> config = TransformerConfig(vocab_size=9, d_model=6, num_layers=1, num_heads=2, d_ff=24)
     >>> Block(config)(torch.zeros(1, 5, 6)).shape
@@ -119,15 +128,15 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        attend = MultiHeadAttention(
+        attention = MultiHeadAttention(
             config.d_model, config.num_heads, config.num_kv_heads, config.head_dim, config.bias
         )
-        self.attend = self.around(attend, config)
-        self.feed = self.around(config.feed_forward(config.d_model, config.d_ff, config.bias), config)
+        self.self_attention = self.with_residual(attention, config)
+        self.feed_forward = self.with_residual(config.feed_forward(config.d_model, config.d_ff, config.bias), config)
 
     @staticmethod
-    def around(layer: nn.Module, config: TransformerConfig) -> PreNorm:
-        """Put a layer between norm, dropout and the residual connection."""
+    def with_residual(layer: nn.Module, config: TransformerConfig) -> Residual:
+        """Give a layer its norm, its dropout and its residual connection."""
         return config.residual(layer, config.norm(config.d_model), config.dropout)
 
     def forward(
@@ -139,7 +148,7 @@ class Block(nn.Module):
         cache: KVCache | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """Shapes: x (batch, seq, d_model); returns the same. The rest as in `MultiHeadAttention`."""
-        return self.feed(self.attend(x, mask, rotation, bias, cache))
+        return self.feed_forward(self.self_attention(x, mask, rotation, bias, cache))
 
 
 class Stack(nn.Module):
@@ -155,11 +164,11 @@ class Stack(nn.Module):
 
     def __init__(self, config: TransformerConfig, block: Callable[[TransformerConfig], nn.Module] = Block):
         super().__init__()
-        post_norm = issubclass(config.residual, PostNorm)
         self.position = config.position(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.norm_in = config.norm(config.d_model) if post_norm else nn.Identity()
         self.blocks = nn.ModuleList(block(config) for _ in range(config.num_layers))
+        post_norm = isinstance(self.blocks[0].feed_forward, PostNorm)
+        self.norm_in = config.norm(config.d_model) if post_norm else nn.Identity()
         self.norm_out = nn.Identity() if post_norm else config.norm(config.d_model)
 
     def forward(
@@ -168,16 +177,18 @@ class Stack(nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
         positions: Int[Tensor, "#batch seq"] | None = None,
         caches: Sequence[KVCache] | None = None,
-        told: Sequence[tuple] | None = None,
+        more: Sequence[tuple] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """Run embeddings through all blocks.
 
         positions: where each token stands; without them, one after another, behind those in the caches.
-        caches: one for each block. told: for each block, what it gets beyond the ordinary.
+        caches: one for each block. more: for each block, what it is given beyond that, such as a source to read.
         Shapes: x (batch, seq, d_model), positions (batch or 1, seq), mask broadcasts to (batch, heads, seq, k_len);
         returns (batch, seq, d_model).
-        Raises ValueError if the sequence is longer than the positions reach.
+        Raises ValueError if the sequence is longer than the positions reach, or if caches are not as many as blocks.
         """
+        if caches is not None and len(caches) != len(self.blocks):
+            raise ValueError(f"caches must be one for each of {len(self.blocks)} blocks, got {len(caches)}")
         past = caches[0].length if caches else 0
         k_len = past + x.shape[1]
         if k_len > self.position.max_len:
@@ -188,7 +199,7 @@ class Stack(nn.Module):
         rotation, bias = self.position.rotation(positions), self.position.bias(x.shape[1], k_len)
         for layer, block in enumerate(self.blocks):
             cache = caches[layer] if caches else None
-            x = block(x, mask, rotation, bias, cache, *(told[layer] if told else ()))
+            x = block(x, mask, rotation, bias, cache, *(more[layer] if more else ()))
         return self.norm_out(x)
 
 

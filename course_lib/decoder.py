@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.blocks import Stack, TransformerConfig, initialise
 from course_lib.cache import KVCache
+from course_lib.checks import require_ids, require_padding_mask
 from course_lib.masks import create_causal_mask
 from course_lib.positions import count_positions
 
@@ -33,6 +34,7 @@ class Decoder(nn.Module):
     """Token ids in, logits of the token that comes next out, at each position (Radford et al. 2019).
 
     generator: draws the initial weights; without it, torch's global one does.
+    Raises TypeError if the configuration is not a decoder's.
 
     >>> config = DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48)
     >>> Decoder(config)(torch.tensor([[5, 8, 2]])).shape
@@ -41,6 +43,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, generator: torch.Generator | None = None):
         super().__init__()
+        if not isinstance(config, DecoderConfig):
+            raise TypeError(f"a decoder is made of a DecoderConfig, got a {type(config).__name__}")
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.stack = Stack(config)
@@ -63,20 +67,29 @@ class Decoder(nn.Module):
         caches: one for each layer, holding what came before ids (see `generation`).
         Shapes: ids (batch, seq), mask (batch, 1, 1, k_len) where k_len counts cached tokens too, positions
         (batch or 1, seq); returns (batch, seq, d_model).
-        Raises ValueError if the sequence is longer than the positions reach.
+        Raises ValueError or TypeError if ids or mask have another shape or type, or the sequence is longer than the
+        positions reach.
         """
-        if positions is None and mask is not None:
-            positions = count_positions(mask)[:, -ids.shape[1] :]
+        require_ids(ids)
         k_len = ids.shape[1] + (caches[0].length if caches else 0)
+        if mask is not None:
+            require_padding_mask(mask, ids.shape[0], k_len)
+            positions = count_positions(mask)[:, -ids.shape[1] :] if positions is None else positions
         mask = last_rows(self.config.mask, ids.shape[1], k_len, mask, ids.device)
         return self.stack(self.embedding(ids), mask, positions, caches)
 
-    def forward(self, *args, **kwargs) -> Float[Tensor, "batch seq vocab"]:
+    def forward(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "#batch 1 1 k_len"] | None = None,
+        positions: Int[Tensor, "#batch seq"] | None = None,
+        caches: Sequence[KVCache] | None = None,
+    ) -> Float[Tensor, "batch seq vocab"]:
         """Give the logits of the next token at each position.
 
         Shapes: as for `hidden`; returns (batch, seq, vocab_size).
         """
-        return self.head(self.hidden(*args, **kwargs))
+        return self.head(self.hidden(ids, mask, positions, caches))
 
 
 def last_rows(

@@ -84,8 +84,8 @@ def span_corrupt(
 
     ids: one sequence without its end token.
     Shapes: ids (n,); returns inputs and targets, (n_inputs,) and (n_targets,) as `span_corruption_lengths(n)` says.
-    Raises ValueError if sentinels are too few, not all different or found in ids; for numbers as in
-    `span_corruption_lengths`.
+    Raises ValueError if ids are not one sequence, sentinels too few, not all different or found in ids; for numbers as
+    in `span_corruption_lengths`.
 
     Examples:
     >>> ids = torch.tensor([10, 11, 12, 13])  # with as many spans as kept tokens there is one way to cut
@@ -93,6 +93,7 @@ def span_corrupt(
     >>> inputs.tolist(), targets.tolist()
     ([10, 99, 12, 98, 1], [99, 11, 98, 13, 1])
     """
+    _require_one_sequence(ids)
     noise, spans = _noise_and_spans(len(ids), density, mean_span)
     if len(sentinel_ids) < spans:
         raise ValueError(f"sentinel_ids must hold at least {spans} ids, one for each span, got {len(sentinel_ids)}")
@@ -151,13 +152,14 @@ def text_infilling(
     covered comes back whole. The target is `ids` itself.
 
     Shapes: ids (n,); returns (n_inputs,), n - round(n · density) kept tokens and one mask for each span.
-    Raises ValueError if density is not between 0 and 1, mean_span below 1, or ids hold mask_id.
+    Raises ValueError if density is not between 0 and 1, mean_span below 1, ids hold mask_id or are not one sequence.
 
     Examples:
     >>> inputs = text_infilling(torch.arange(10), mask_id=99, density=0.3)
     >>> int((inputs != 99).sum())
     7
     """
+    _require_one_sequence(ids)
     _require_density_and_span(density, mean_span)
     if (ids == mask_id).any():
         raise ValueError(f"ids must not hold mask_id, got {mask_id}")
@@ -188,12 +190,14 @@ def permute_sentences(
     end_ids: tokens that end a sentence, such as the full stop. Tokens behind the last of them are a sentence too, which
     then runs on into the one that follows it.
     Shapes: ids (n,); returns (n,), the same tokens.
+    Raises ValueError if ids are not one sequence.
 
     Examples:
     >>> moved = permute_sentences(torch.tensor([4, 5, 0, 6, 0]), end_ids=(0,))
     >>> moved.tolist() in ([4, 5, 0, 6, 0], [6, 0, 4, 5, 0])
     True
     """
+    _require_one_sequence(ids)
     ends = torch.isin(ids, ids.new_tensor(list(end_ids))).long()
     sentence = ends.cumsum(0) - ends  # the number of the sentence each token belongs to
     count = int(ends.sum()) + 1
@@ -231,6 +235,11 @@ def _split_at_sentinels(name: str, side: Tensor, sentinel_ids: Sequence[int], eo
 def _drawing_device(generator: torch.Generator | None) -> torch.device | str:
     """A generator draws on its own device only; what it drew is moved afterwards."""
     return "cpu" if generator is None else generator.device
+
+
+def _require_one_sequence(ids: Tensor) -> None:
+    if ids.ndim != 1:
+        raise ValueError(f"ids must be one sequence of shape (n,), got {tuple(ids.shape)}: give each row by itself")
 
 
 def _require_density_and_span(density: float, mean_span: float) -> None:

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from course_lib.blocks import Stack, TransformerConfig, initialise
+from course_lib.checks import require_ids, require_mask
+from course_lib.positions import count_positions
 
 __all__ = ["Encoder", "EncoderConfig"]
 
@@ -47,15 +49,31 @@ class Encoder(nn.Module):
         """Give the hidden states, under the name that all models have for them.
 
         mask: who may look at whom; `create_padding_mask(lengths, seq)` where sequences were padded to one length.
-        Shapes: ids (batch, seq), mask broadcasts to (batch, heads, seq, seq), positions (batch or 1, seq), by default
-        0, 1, 2 …; returns (batch, seq, d_model).
-        Raises ValueError if the sequence is longer than the positions reach.
+        positions: where each token stands; without them real tokens are counted, so that padding moves nothing.
+        Shapes: ids (batch, seq), mask (batch or 1, heads or 1, seq or 1, seq), positions (batch or 1, seq); returns
+        (batch, seq, d_model).
+        Raises ValueError or TypeError if ids or mask have another shape or type, or the sequence is longer than the
+        positions reach.
         """
-        return self.stack(self.embedding(ids), mask, positions)
+        return self.stack(self.embedding(ids), mask, self._positions(ids, mask, positions))
 
-    def forward(self, *args, **kwargs) -> Float[Tensor, "batch seq d_model"]:
+    def forward(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "#batch #heads #seq seq"] | None = None,
+        positions: Int[Tensor, "#batch seq"] | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
         """Do what `hidden` does: an encoder's output is its hidden states.
 
         Shapes: as there.
         """
-        return self.hidden(*args, **kwargs)
+        return self.hidden(ids, mask, positions)
+
+    def _positions(self, ids: Tensor, mask: Tensor | None, positions: Tensor | None) -> Tensor | None:
+        """Check what is given, and count the real tokens where there is padding."""
+        require_ids(ids)
+        if mask is None:
+            return positions
+        require_mask(mask, ids.shape[0], self.config.num_heads, ids.shape[1], ids.shape[1])
+        is_padding = mask.shape[1:3] == (1, 1)
+        return count_positions(mask) if positions is None and is_padding else positions

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from course_lib.bare import bare
 from course_lib.cache import KVCache
+from course_lib.checks import require_ids, require_padding_mask
 from course_lib.decoder import Decoder
-from course_lib.masks import create_padding_mask
+from course_lib.masks import create_causal_mask
+from course_lib.padding import left_pad
 from course_lib.seq2seq import EncoderDecoder, Memory
 
 __all__ = ["KVCache", "Session", "generate", "left_pad", "sample", "stream"]
@@ -24,7 +26,9 @@ class Session:
 
     max_len: the longest that prompt and answer will be together. mask: which tokens of the prompt are real.
     memory: what an encoder-decoder has read. use_cache: False computes everything again at each step, to compare.
-    Raises ValueError if max_len is more than the model's positions reach, or the prompts end in padding.
+    Raises ValueError if max_len is more than the model's positions reach, the prompts end in padding, or the model's
+    mask lets tokens of the prompt look at later ones, so that nothing can be cached; TypeError without a memory where
+    one is needed.
 
     >>> from course_lib.decoder import DecoderConfig
     >>> model = Decoder(DecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48))
@@ -43,18 +47,16 @@ class Session:
     ):
         self.model, self.memory = bare(model), memory
         stack = model.decoder if isinstance(model, EncoderDecoder) else model.stack
-        if isinstance(model, EncoderDecoder) and memory is None:
-            raise ValueError("an encoder-decoder needs memory=model.encode(source, source_mask), got None")
+        if isinstance(model, EncoderDecoder) and not isinstance(memory, Memory):
+            given = type(memory).__name__
+            raise TypeError(f"an encoder-decoder needs memory=model.encode(source, source_mask), got {given}")
         if max_len > stack.position.max_len:
             raise ValueError(f"prompt and new tokens must fit max_len, got {max_len} and {stack.position.max_len}")
         self.caches = [KVCache(max_len) for _ in stack.blocks] if use_cache else None
         self.ids: Tensor | None = None  # the tokens so far, where there is no cache
         self.length = 0
-        self.mask = None
-        if mask is not None and not mask.all():
-            if not mask[..., -1].all():
-                raise ValueError("prompts must be padded on the left, got one that ends in padding: use left_pad")
-            self.mask = nn.functional.pad(mask, (0, max_len - mask.shape[-1]), value=True)
+        self.mask = mask
+        self.max_len = max_len
 
     @torch.inference_mode()
     def step(self, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
@@ -62,6 +64,8 @@ class Session:
 
         Shapes: ids (batch, new); returns (batch, vocab_size), float32 at least.
         """
+        if not self.length:
+            self._begin(ids)
         if self.caches is None:
             self.ids = ids = ids if self.ids is None else torch.cat((self.ids, ids), dim=1)
             self.length = ids.shape[1]
@@ -72,6 +76,23 @@ class Session:
         hidden = self.model.hidden(ids, *memory, mask=mask, caches=self.caches)
         logits = self.model.head(hidden[:, -1])
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+    def _begin(self, prompt: Tensor) -> None:
+        """Look at the prompt: is its mask what it should be, and can its keys and values be kept?"""
+        require_ids(prompt)
+        if self.mask is not None:
+            require_padding_mask(self.mask, *prompt.shape)
+            if not self.mask[..., -1].all():
+                raise ValueError("prompts must be padded on the left, as left_pad does, the mask True for real tokens")
+            room = self.max_len - prompt.shape[1]
+            self.mask = None if self.mask.all() else nn.functional.pad(self.mask, (0, room), value=True)
+        create_mask = getattr(self.model.config, "mask", create_causal_mask)
+        if self.caches is not None and create_mask is not create_causal_mask:
+            ahead = create_mask(self.max_len, device=prompt.device).triu(1)
+            if ahead[..., prompt.shape[1] :].any():
+                raise ValueError(
+                    "under this mask tokens look at ones not written yet, so nothing can be cached: use use_cache=False"
+                )
 
     @torch.inference_mode()
     def reorder(self, rows: Int[Tensor, " batch"]) -> None:
@@ -136,17 +157,18 @@ def stream(
     *,
     mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
     memory: Memory | None = None,
-    temperature: float = 0.0,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     generator: torch.Generator | None = None,
-    stop_ids: Sequence[int] = (),
+    stop_ids: int | Sequence[int] | Tensor = (),
     pad_id: int = 0,
     use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
     """Give the new tokens of a batch as they are written, one step at a time.
 
-    temperature, top_k, top_p, generator: how a token is drawn, see `sample`; by default the likeliest is taken.
+    temperature, top_k, top_p, generator: how a token is drawn, see `sample`; with none of them the likeliest is taken.
+    mask: needed where prompts are padded, since nothing else says which tokens are real.
     stop_ids: a row ends with the first of these, and is padded with pad_id after it; when all rows have ended, so does
     the stream. The rest as in `Session`.
     Shapes: prompt (batch, prompt), mask (batch, 1, 1, prompt); yields (batch,).
@@ -159,17 +181,20 @@ def stream(
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if temperature is None:
+        temperature = 0.0 if (top_k, top_p, generator) == (None, None, None) else 1.0
+    require_ids(prompt)
     session = Session(model, prompt.shape[1] + max_new_tokens, mask, memory, use_cache)
-    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=prompt.device)
+    stops = torch.as_tensor(stop_ids, dtype=torch.long, device=prompt.device).flatten()
     ended = torch.zeros(prompt.shape[0], dtype=torch.bool, device=prompt.device)
     newest = prompt
     for _ in range(max_new_tokens):
         token = sample(session.step(newest), temperature, top_k, top_p, generator)
-        if stop_ids:
+        if len(stops):
             token = token.masked_fill(ended, pad_id)
             ended |= torch.isin(token, stops)
         yield token
-        if stop_ids and ended.all():
+        if len(stops) and ended.all():
             return
         newest = token[:, None]
 
@@ -188,25 +213,3 @@ def generate(
     True
     """
     return torch.stack(list(stream(model, prompt, max_new_tokens, **options)), dim=1)
-
-
-def left_pad(
-    sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device | str | None = None
-) -> tuple[Int[Tensor, "batch prompt"], Bool[Tensor, "batch 1 1 prompt"]]:
-    """Put prompts of different lengths into one batch, so that all end where writing begins.
-
-    Shapes: returns ids (batch, longest) and their padding mask (batch, 1, 1, longest), True = real.
-    Raises ValueError without sequences, or if one is empty.
-
-    >>> ids, mask = left_pad([[5], [6, 7]], pad_id=0)
-    >>> ids
-    tensor([[0, 5],
-            [6, 7]])
-    """
-    lengths = [len(sequence) for sequence in sequences]
-    if not lengths or min(lengths) < 1:
-        raise ValueError(f"left_pad needs sequences of at least 1 token each, got lengths {lengths}")
-    longest = max(lengths)
-    rows = [[pad_id] * (longest - len(sequence)) + list(sequence) for sequence in sequences]
-    mask = create_padding_mask(torch.tensor(lengths, device=device), longest).flip(-1)
-    return torch.tensor(rows, device=device), mask

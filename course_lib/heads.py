@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from course_lib.blocks import initialise
+from course_lib.checks import require_padding_mask
 from course_lib.decoder import Decoder
 from course_lib.encoder import Encoder
 
@@ -53,7 +54,8 @@ class _OnTop(nn.Module):
 class SequenceClassifier(_OnTop):
     """Logits of the labels of a whole sequence, from its pooled hidden states (Devlin et al. 2018, section 4.1).
 
-    how: where the sequence is summed up, see `pool`; a decoder should be read at its last token.
+    how: where the sequence is summed up, see `pool`. By default a decoder is read at its last real token, the only one
+    that has seen all, and an encoder at all of them. The loss is `objectives.token_loss`, as for tokens and spans.
     Raises ValueError if num_labels is below 1 or `how` unknown.
 
     >>> from course_lib.encoder import EncoderConfig
@@ -66,12 +68,12 @@ class SequenceClassifier(_OnTop):
         self,
         body: Encoder | Decoder,
         num_labels: int,
-        how: str = "mean",
+        how: str | None = None,
         generator: torch.Generator | None = None,
     ):
         super().__init__(body, num_labels, generator)
-        _require_known(how)
-        self.how = how
+        self.how = how or ("last" if isinstance(body, Decoder) else "mean")
+        _require_known(self.how)
 
     def forward(
         self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None
@@ -89,7 +91,7 @@ class SequenceRegressor(SequenceClassifier):
     torch.Size([1])
     """
 
-    def __init__(self, body: Encoder | Decoder, how: str = "mean", generator: torch.Generator | None = None):
+    def __init__(self, body: Encoder | Decoder, how: str | None = None, generator: torch.Generator | None = None):
         super().__init__(body, 1, how, generator)
 
     def forward(
@@ -153,14 +155,17 @@ def pool(
 
     A sequence without real tokens gives zeros. Compared in Reimers and Gurevych 2019, section 6.
     Shapes: hidden (batch, seq, d_model), mask (batch, 1, 1, seq), True = real; returns (batch, d_model).
-    Raises ValueError if `how` is none of the three.
+    Raises ValueError if `how` is none of the three or the mask has another shape, TypeError if it is not boolean.
 
     >>> hidden = torch.tensor([[[2.0], [4.0], [9.0]]])
     >>> pool(hidden, torch.tensor([[[[True, True, False]]]]))
     tensor([[3.]])
     """
     _require_known(how)
-    real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device) if mask is None else mask[:, 0, 0]
+    real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+    if mask is not None:
+        require_padding_mask(mask, *hidden.shape[:2])
+        real = real & mask[:, 0, 0]
     if how == "first":
         chosen = real & (real.cumsum(-1) == 1)
     elif how == "last":

@@ -35,13 +35,16 @@ def token_loss(logits: Float[Tensor, "*shape vocab"], labels: Int[Tensor, "*shap
     batch's loss is not the mean of its rows' losses when the rows have unequal numbers of labels.
 
     Shapes: logits (..., vocab), labels (...), any signed integer dtype; returns a scalar, in at least float32.
-    Raises ValueError if the shapes disagree, no position has a label, or a label is outside the vocabulary.
+    Raises ValueError if the shapes disagree, no position has a label, or a label is outside the vocabulary, and
+    TypeError if labels are not whole numbers.
 
     Examples:
     >>> logits = torch.tensor([[3.0, 1.0], [9.0, 9.0]]).log()
     >>> round(token_loss(logits, torch.tensor([0, IGNORE])).exp().item(), 4)  # 1 / P(0) = 4 / 3
     1.3333
     """
+    if labels.is_floating_point():
+        raise TypeError(f"labels must be whole numbers, got {labels.dtype}")
     if logits.shape[:-1] != labels.shape:
         shapes = f"{tuple(labels.shape)} and {tuple(logits.shape)}"
         raise ValueError(f"labels must have the shape of the logits without vocab, got {shapes}")

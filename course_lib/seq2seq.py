@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from course_lib.attention import CrossAttention, KeysValues
 from course_lib.blocks import Block, Stack, TransformerConfig, initialise
 from course_lib.cache import KVCache
+from course_lib.checks import require_ids, require_padding_mask
 from course_lib.config import Sizes
 from course_lib.decoder import last_rows
 from course_lib.masks import create_causal_mask
@@ -56,7 +57,7 @@ class Memory(NamedTuple):
 
 
 class CrossBlock(Block):
-    """The block with one layer more: between attending and thinking it reads the source.
+    """The block with one layer more: between self-attention and feed-forward it reads the source.
 
     >>> config = EncoderDecoderConfig(vocab_size=9, d_model=6, num_layers=1, num_heads=2, d_ff=24)
     >>> CrossBlock(config)(torch.zeros(1, 5, 6), source=torch.zeros(1, 7, 6)).shape
@@ -65,8 +66,10 @@ class CrossBlock(Block):
 
     def __init__(self, config: TransformerConfig):
         super().__init__(config)
-        cross = CrossAttention(config.d_model, config.num_heads, config.head_dim, config.bias)
-        self.cross = self.around(cross, config)
+        attention = CrossAttention(
+            config.d_model, config.num_heads, config.head_dim, config.bias, config.num_kv_heads
+        )
+        self.cross_attention = self.with_residual(attention, config)
 
     def forward(
         self,
@@ -79,14 +82,15 @@ class CrossBlock(Block):
         source_mask: Bool[Tensor, "batch 1 1 source"] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """Shapes: x (batch, seq, d_model); returns the same. source as in `CrossAttention`, the rest as in `Block`."""
-        x = self.attend(x, mask, rotation, bias, cache)
-        return self.feed(self.cross(x, source, source_mask))
+        x = self.self_attention(x, mask, rotation, bias, cache)
+        return self.feed_forward(self.cross_attention(x, source, source_mask))
 
 
 class EncoderDecoder(nn.Module):
     """Two stacks joined by cross-attention (Vaswani et al. 2017; Raffel et al. 2020): source in, target out.
 
     generator: draws the initial weights; without it, torch's global one does.
+    Raises TypeError if the configuration is not an encoder-decoder's.
 
     >>> config = EncoderDecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48)
     >>> model = EncoderDecoder(config)
@@ -96,6 +100,8 @@ class EncoderDecoder(nn.Module):
 
     def __init__(self, config: EncoderDecoderConfig, generator: torch.Generator | None = None):
         super().__init__()
+        if not isinstance(config, EncoderDecoderConfig):
+            raise TypeError(f"an encoder-decoder is made of an EncoderDecoderConfig, got a {type(config).__name__}")
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)  # of both sides
         self.encoder = Stack(config)
@@ -111,10 +117,16 @@ class EncoderDecoder(nn.Module):
         """Read the source once; what comes back serves every step of writing.
 
         Shapes: source (batch, source), source_mask (batch, 1, 1, source), True = real.
-        Raises ValueError if the source is longer than the positions reach.
+        Raises ValueError or TypeError if they have another shape or type, or the source is longer than the positions
+        reach.
         """
-        output = self.encoder(self.embedding(source), source_mask)
-        return Memory([block.cross.layer.keys_values(output) for block in self.decoder.blocks], source_mask)
+        require_ids(source)
+        positions = None
+        if source_mask is not None:
+            require_padding_mask(source_mask, *source.shape)
+            positions = count_positions(source_mask)
+        output = self.encoder(self.embedding(source), source_mask, positions)
+        return Memory([block.cross_attention.layer.keys_values(output) for block in self.decoder.blocks], source_mask)
 
     def hidden(
         self,
@@ -127,13 +139,18 @@ class EncoderDecoder(nn.Module):
 
         mask: the padding mask of the target, also of the tokens in the caches; the causal mask is added here.
         Shapes: ids (batch, target), mask (batch, 1, 1, k_len); returns (batch, target, d_model).
-        Raises ValueError if the target is longer than the positions reach.
+        Raises ValueError or TypeError if ids or mask have another shape or type, or the target is longer than the
+        positions reach.
         """
-        positions = None if mask is None else count_positions(mask)[:, -ids.shape[1] :]
+        require_ids(ids)
         k_len = ids.shape[1] + (caches[0].length if caches else 0)
+        positions = None
+        if mask is not None:
+            require_padding_mask(mask, ids.shape[0], k_len)
+            positions = count_positions(mask)[:, -ids.shape[1] :]
         mask = last_rows(create_causal_mask, ids.shape[1], k_len, mask, ids.device)
-        told = [(layer, memory.mask) for layer in memory.layers]
-        return self.decoder(self.embedding(ids), mask, positions, caches, told)
+        source = [(keys_values, memory.mask) for keys_values in memory.layers]
+        return self.decoder(self.embedding(ids), mask, positions, caches, source)
 
     def forward(
         self,

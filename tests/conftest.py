@@ -23,6 +23,7 @@ REFERENCE = [
     "course_lib.leaks",
     "course_lib.masks",
     "course_lib.objectives",
+    "course_lib.padding",
     "course_lib.positions",
     "course_lib.seq2seq",
 ]

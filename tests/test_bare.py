@@ -34,7 +34,7 @@ def test_other_models_too(kind):
 
 def test_it_is_still_what_it_was_for_whoever_asks():
     assert isinstance(bare(decoder()), Decoder)
-    assert isinstance(bare(decoder()).stack.blocks[0].attend.norm, nn.LayerNorm)
+    assert isinstance(bare(decoder()).stack.blocks[0].self_attention.norm, nn.LayerNorm)
 
 
 def test_the_weights_are_the_very_same():
@@ -65,7 +65,7 @@ def test_nothing_is_added_to_the_model():
     assert type(model) is Decoder
 
 
-@pytest.mark.parametrize("where", ["", "stack.blocks.1", "stack.blocks.0.attend.layer.W_qkv", "stack.dropout"])
+@pytest.mark.parametrize("where", ["", "stack.blocks.1", "stack.blocks.0.self_attention.layer.W_qkv", "stack.dropout"])
 def test_hooks_still_run(where):
     model, seen = decoder(), []
     module = model.get_submodule(where)
@@ -80,7 +80,7 @@ def test_hooks_still_run(where):
 
 def test_a_forward_of_its_own_is_respected():
     model = decoder()
-    model.stack.blocks[0].feed.forward = lambda x: x + 1
+    model.stack.blocks[0].feed_forward.forward = lambda x: x + 1
     assert torch.equal(bare(model)(ids()), model(ids()))
 
 

@@ -1,5 +1,7 @@
 """The parts of a block by hand, and the two places of the norm."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -66,6 +68,8 @@ def test_dropout_acts_on_the_layer_and_never_on_the_residual():
 
 def test_pre_norm_ends_in_a_norm_and_post_norm_starts_with_one():
     pre, post = (Stack(TransformerConfig(**SIZES, residual=residual)) for residual in (PreNorm, PostNorm))
+    partly = Stack(TransformerConfig(**SIZES, residual=partial(PostNorm)))
+    assert type(partly.norm_in) is nn.LayerNorm
     assert (type(pre.norm_in), type(pre.norm_out)) == (nn.Identity, nn.LayerNorm)
     assert (type(post.norm_in), type(post.norm_out)) == (nn.LayerNorm, nn.Identity)
 
@@ -76,12 +80,14 @@ def test_a_block_agrees_with_torch(residual, norm_first):
     block = drawn(Block(TransformerConfig(**SIZES, residual=residual))).double()
     theirs = nn.TransformerEncoderLayer(24, 4, 37, 0.0, F.gelu, batch_first=True, norm_first=norm_first).double()
     pairs = {
-        "self_attn.in_proj_weight": "attend.layer.W_qkv.weight", "self_attn.in_proj_bias": "attend.layer.W_qkv.bias",
-        "self_attn.out_proj.weight": "attend.layer.W_o.weight", "self_attn.out_proj.bias": "attend.layer.W_o.bias",
-        "linear1.weight": "feed.layer.W_in.weight", "linear1.bias": "feed.layer.W_in.bias",
-        "linear2.weight": "feed.layer.W_out.weight", "linear2.bias": "feed.layer.W_out.bias",
-        "norm1.weight": "attend.norm.weight", "norm1.bias": "attend.norm.bias",
-        "norm2.weight": "feed.norm.weight", "norm2.bias": "feed.norm.bias",
+        "self_attn.in_proj_weight": "self_attention.layer.W_qkv.weight",
+        "self_attn.in_proj_bias": "self_attention.layer.W_qkv.bias",
+        "self_attn.out_proj.weight": "self_attention.layer.W_o.weight",
+        "self_attn.out_proj.bias": "self_attention.layer.W_o.bias",
+        "linear1.weight": "feed_forward.layer.W_in.weight", "linear1.bias": "feed_forward.layer.W_in.bias",
+        "linear2.weight": "feed_forward.layer.W_out.weight", "linear2.bias": "feed_forward.layer.W_out.bias",
+        "norm1.weight": "self_attention.norm.weight", "norm1.bias": "self_attention.norm.bias",
+        "norm2.weight": "feed_forward.norm.weight", "norm2.bias": "feed_forward.norm.bias",
     }  # fmt: skip
     ours = block.state_dict()
     assert sorted(pairs.values()) == sorted(ours)

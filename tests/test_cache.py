@@ -64,6 +64,14 @@ def held_rows(cache: KVCache, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     return cache.append(nothing, nothing)
 
 
+def test_another_batch_is_refused():
+    cache, _, _ = filled(2)
+    for rows in (1, 3):
+        other = torch.zeros(rows, HEADS, 1, HEAD_DIM)
+        with pytest.raises(ValueError, match=rf"^the cache holds a batch of 2, got one of {rows}$"):
+            cache.append(other, other)
+
+
 def test_an_empty_cache_can_be_reordered():
     cache = KVCache(3)
     cache.reorder(torch.tensor([1, 0]))

@@ -167,6 +167,11 @@ def test_gradients_reach_every_parameter():
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_caches_are_as_many_as_blocks():
+    with pytest.raises(ValueError, match=r"^caches must be one for each of 2 blocks, got 3$"):
+        make()(ids(), caches=[KVCache(SEQ) for _ in range(3)])
+
+
 def test_a_sequence_beyond_the_positions_is_refused():
     with pytest.raises(ValueError, match=r"^the sequence must not be longer than max_len, got 24 and 23$"):
         make()(ids(seq=24))

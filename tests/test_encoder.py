@@ -41,11 +41,16 @@ def test_a_changed_padding_token_changes_nothing(kind, dtype, side):
 
 @every_kind
 @every_dtype
-def test_padding_gives_what_the_sequence_alone_gives(kind, dtype):
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_gives_what_the_sequence_alone_gives(kind, dtype, side):
     model, tokens, lengths = make(kind, dtype), ids(), [SEQ, 7, 3]
-    hidden = model(tokens, create_padding_mask(torch.tensor(lengths), SEQ))
+    mask = create_padding_mask(torch.tensor(lengths), SEQ)
+    mask = mask.flip(-1) if side == "left" else mask
+    hidden = model(tokens, mask)
     for row, length in enumerate(lengths):
-        assert_same(hidden[row, :length], model(tokens[row, :length][None])[0])
+        real = mask[row, 0, 0]
+        assert_same(hidden[row, real], model(tokens[row, real][None])[0])
+        assert real.sum() == length
 
 
 @every_dtype

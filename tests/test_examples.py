@@ -14,7 +14,7 @@ from course_lib import masks, zoo
 from tests.conftest import REFERENCE
 
 ZOO = [f"course_lib.zoo.{module.name}" for module in pkgutil.iter_modules(zoo.__path__)]
-MODULES = ["course_lib.bare", "course_lib.config", *REFERENCE, *ZOO]
+MODULES = ["course_lib.bare", "course_lib.checks", "course_lib.config", *REFERENCE, *ZOO]
 # These need a checkpoint on disk, which tests/zoo makes; the others are records, explained where they come from.
 WITHOUT_EXAMPLE = {"Checkpoint", "from_checkpoint", "load", "KeysValues", "Memory"}
 # What no paper describes, since it is our own or plain bookkeeping.
@@ -26,6 +26,7 @@ OUR_OWN = {
     "last_rows",
     "leaks_future",
     "left_pad",
+    "right_pad",
     "stream",
 }
 

@@ -1,13 +1,14 @@
 """Writing: the cache changes nothing, padding changes nothing, and tokens are drawn with the right odds."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.generation import Session, generate, left_pad, sample, stream
-from course_lib.masks import create_padding_mask
+from course_lib.masks import create_bidirectional_mask, create_padding_mask, create_prefix_mask
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from tests.models import BATCH, DECODER_PARTS, PARTS, SEQ, SIZES, VOCAB, ids, talkative
 
@@ -200,24 +201,50 @@ def test_writing_that_cannot_be_is_refused():
         generate(decoder(), PROMPT, 0)
     with pytest.raises(ValueError, match=r"^prompt and new tokens must fit max_len, got 25 and 23$"):
         generate(decoder(), PROMPT, 20)
-    with pytest.raises(ValueError, match="an encoder-decoder needs memory"):
+    with pytest.raises(TypeError, match=r"^an encoder-decoder needs memory=model\.encode\(.*\), got NoneType$"):
         generate(translator(), PROMPT, NEW)
     right = create_padding_mask(torch.tensor([5, 2, 1]), 5)
     with pytest.raises(ValueError, match="prompts must be padded on the left"):
         generate(decoder(), PROMPT, NEW, mask=right)
-    for nothing in ([], [[1], []]):
-        with pytest.raises(ValueError, match="left_pad needs sequences of at least 1 token each"):
-            left_pad(nothing, 0)
+    for mask in (left_mask(6), left_mask(4), left_mask()[:2]):  # of another length, of another batch
+        with pytest.raises(ValueError, match=r"^mask must be a padding mask of shape \(3, 1, 1, 5\)"):
+            Session(decoder(), 14, mask).step(PROMPT)
+
+
+def left_mask(longest: int = 5) -> torch.Tensor:
+    return create_padding_mask(torch.tensor([longest, 2, 1]), longest).flip(-1)
+
+
+def test_what_cannot_be_cached_is_not():
+    """Under a bidirectional mask an earlier token would change with each new one."""
+    cheating = decoder(mask=create_bidirectional_mask)
+    with pytest.raises(ValueError, match="nothing can be cached: use use_cache=False"):
+        generate(cheating, PROMPT, NEW)
+    assert torch.equal(generate(cheating, PROMPT, NEW, use_cache=False), by_hand(cheating, PROMPT, NEW))
+    prefix = decoder(mask=partial(create_prefix_mask, 5))  # of the prompt alone, which is there from the start
+    assert torch.equal(generate(prefix, PROMPT, NEW), by_hand(prefix, PROMPT, NEW))
+    with pytest.raises(ValueError, match="nothing can be cached"):
+        generate(decoder(mask=partial(create_prefix_mask, 6)), PROMPT, NEW)
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.9}, {"generator": torch.Generator().manual_seed(1)}])
+def test_whoever_says_how_tokens_are_drawn_has_them_drawn(options):
+    model = decoder()
+    written = torch.cat([generate(model, PROMPT, NEW, **options) for _ in range(5)])
+    assert not torch.equal(written, generate(model, PROMPT, NEW).repeat(5, 1))
+
+
+@pytest.mark.parametrize("form", [int, lambda stop: [stop], lambda stop: (stop,), lambda stop: torch.tensor(stop)])
+def test_stop_tokens_may_come_in_any_form(form):
+    model = decoder()
+    stop = generate(model, PROMPT[:1], NEW)[0, 3].item()
+    expected = generate(model, PROMPT[:1], NEW, stop_ids=[stop])
+    assert torch.equal(generate(model, PROMPT[:1], NEW, stop_ids=form(stop)), expected)
+    assert expected.shape[1] <= 4
 
 
 def test_the_longest_that_fits_is_written():
     assert generate(decoder(), PROMPT, 18).shape == (BATCH, 18)
-
-
-def test_left_pad_by_hand():
-    padded, mask = left_pad([[1, 2, 3], [4]], pad_id=9)
-    assert padded.tolist() == [[1, 2, 3], [9, 9, 4]]
-    assert mask.tolist() == [[[[True, True, True]]], [[[False, False, True]]]]
 
 
 @pytest.mark.parametrize("family", ["decoder", "encoder-decoder"])

@@ -105,6 +105,11 @@ def test_no_answer_starts_or_ends_in_padding():
         assert logits.isfinite().all()
 
 
+def test_a_decoder_is_read_at_its_last_token_and_an_encoder_at_all():
+    assert SequenceClassifier(decoder(), LABELS).how == SequenceRegressor(decoder()).how == "last"
+    assert SequenceClassifier(encoder(), LABELS).how == SequenceRegressor(encoder()).how == "mean"
+
+
 def test_the_masked_lm_head_shares_the_embedding():
     model = MaskedLM(encoder())
     added = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.encoder.parameters())

@@ -245,6 +245,16 @@ def test_cross_attention_agrees_with_torch():
     torch.testing.assert_close(layer(x, layer.keys_values(source), mask), expected, rtol=0, atol=1e-12)
 
 
+def test_cross_attention_shares_keys_and_values_too():
+    layer = CrossAttention(D_MODEL, HEADS, num_kv_heads=KV_HEADS)
+    x, source = draw(BATCH, Q_LEN, D_MODEL), draw(BATCH, K_LEN, D_MODEL, seed=1)
+    keys, values = layer.keys_values(source)
+    assert keys.shape == values.shape == (BATCH, KV_HEADS, K_LEN, HEAD_DIM)
+    q = split_heads(layer.W_q(x), HEADS)
+    expected = layer.W_o(merge_heads(attention(q, keys, values)))
+    torch.testing.assert_close(layer(x, source), expected, rtol=0, atol=1e-5)
+
+
 def test_cross_attention_has_the_shapes_and_names_the_course_promises():
     layer = CrossAttention(64, 8)
     assert layer(torch.zeros(2, 8, 64), torch.zeros(2, 12, 64)).shape == (2, 8, 64)

@@ -82,6 +82,16 @@ def test_padding_of_the_target_changes_nothing_on_either_side(kind):
             assert real.sum() == length
 
 
+@every_kind
+def test_padding_of_the_source_changes_nothing_on_either_side(kind):
+    model = make(kind, torch.float64)
+    for mask in (source_mask(), source_mask().flip(-1)):
+        logits = model(ids(), target(), mask)
+        for row in range(BATCH):
+            alone = model(ids()[row, mask[row, 0, 0]][None], target()[row][None])
+            assert_same(logits[row], alone[0])
+
+
 def test_an_empty_source_gives_finite_numbers_and_gradients():
     model = make()
     empty = create_padding_mask(torch.tensor([0, SEQ, 0]), SEQ)
@@ -103,7 +113,7 @@ def test_gradients_reach_every_parameter_of_both_sides():
 def test_the_keys_and_values_of_the_source_are_computed_once(monkeypatch):
     model, asked = make(), []
     for block in model.decoder.blocks:
-        layer = block.cross.layer
+        layer = block.cross_attention.layer
         monkeypatch.setattr(layer, "keys_values", lambda x, f=layer.keys_values: asked.append(1) or f(x))
     memory = model.encode(ids(), source_mask())
     for step in range(3):

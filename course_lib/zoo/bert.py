@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from course_lib.blocks import PostNorm, PreNorm, initialise
+from course_lib.blocks import PostNorm, Residual, initialise
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.heads import MaskedLM
 from course_lib.zoo.checkpoint import Checkpoint, activation
@@ -25,7 +25,7 @@ class BertConfig(EncoderConfig):
     2
     """
 
-    residual: type[PreNorm] = PostNorm
+    residual: Callable[[nn.Module, nn.Module, float], Residual] = PostNorm
     norm: Callable[[int], nn.Module] = _NORM
     num_token_types: int = 2  # the first and the second of two sentences
     pooler: bool = True
@@ -58,8 +58,22 @@ class Bert(Encoder):
 
         Shapes: as in `Encoder.hidden`.
         """
+        positions = self._positions(ids, mask, positions)
         types = torch.zeros_like(ids) if token_types is None else token_types
         return self.stack(self.embedding(ids) + self.token_types(types), mask, positions)
+
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
+    ) -> Tensor:
+        """Do what `hidden` does.
+
+        Shapes: as there.
+        """
+        return self.hidden(ids, mask, positions, token_types)
 
     def pooled(self, hidden: Tensor) -> Tensor:
         """Sum up hidden states in the first token's (Devlin et al. 2018, section 3.1), the input of its heads.
@@ -130,12 +144,14 @@ def _names(config: BertConfig) -> dict[str, str | tuple[str, ...]]:
     for i in range(config.num_layers):
         ours, theirs = f"stack.blocks.{i}", f"encoder.layer.{i}"
         names |= {
-            f"{ours}.attend.layer.W_qkv": tuple(f"{theirs}.attention.self.{x}" for x in ("query", "key", "value")),
-            f"{ours}.attend.layer.W_o": f"{theirs}.attention.output.dense",
-            f"{ours}.attend.norm": f"{theirs}.attention.output.LayerNorm",
-            f"{ours}.feed.layer.W_in": f"{theirs}.intermediate.dense",
-            f"{ours}.feed.layer.W_out": f"{theirs}.output.dense",
-            f"{ours}.feed.norm": f"{theirs}.output.LayerNorm",
+            f"{ours}.self_attention.layer.W_qkv": tuple(
+                f"{theirs}.attention.self.{x}" for x in ("query", "key", "value")
+            ),
+            f"{ours}.self_attention.layer.W_o": f"{theirs}.attention.output.dense",
+            f"{ours}.self_attention.norm": f"{theirs}.attention.output.LayerNorm",
+            f"{ours}.feed_forward.layer.W_in": f"{theirs}.intermediate.dense",
+            f"{ours}.feed_forward.layer.W_out": f"{theirs}.output.dense",
+            f"{ours}.feed_forward.norm": f"{theirs}.output.LayerNorm",
         }
     return names | ({"pooler": "pooler.dense"} if config.pooler else {})
 

@@ -59,8 +59,10 @@ def build(config: Config, generator: torch.Generator | None = None) -> nn.Module
     raise TypeError(f"config must be an encoder's, a decoder's or an encoder-decoder's, got {type(config).__name__}")
 
 
-def count_parameters(name_or_config: str | Config, pretraining: bool = False) -> int:
+def count_parameters(name_or_config: str | Config | nn.Module, pretraining: bool = False) -> int:
     """Count the parameters of a model exactly, each once, without making room for any.
+
+    name_or_config: a published name, a configuration, or a model that is there already.
 
     pretraining: BERT with the two heads it was pretrained with; the others bring their head anyway.
     Raises ValueError for an unknown name, or if there are no such heads; TypeError if it is no configuration.
@@ -68,6 +70,8 @@ def count_parameters(name_or_config: str | Config, pretraining: bool = False) ->
     >>> count_parameters("gpt2")
     124439808
     """
+    if isinstance(name_or_config, nn.Module):
+        return sum(parameter.numel() for parameter in name_or_config.parameters())
     chosen = config(name_or_config) if isinstance(name_or_config, str) else name_or_config
     with torch.device("meta"):
         model = build(chosen)

@@ -46,12 +46,12 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
     columns = []  # these are stored as (in, out), the other way round than a linear layer of torch
     for i in layers:
         ours, theirs = f"stack.blocks.{i}", f"h.{i}"
-        names |= {f"{ours}.attend.norm": f"{theirs}.ln_1", f"{ours}.feed.norm": f"{theirs}.ln_2"}
+        names |= {f"{ours}.self_attention.norm": f"{theirs}.ln_1", f"{ours}.feed_forward.norm": f"{theirs}.ln_2"}
         linear = {
-            f"{ours}.attend.layer.W_qkv": f"{theirs}.attn.c_attn",
-            f"{ours}.attend.layer.W_o": f"{theirs}.attn.c_proj",
-            f"{ours}.feed.layer.W_in": f"{theirs}.mlp.c_fc",
-            f"{ours}.feed.layer.W_out": f"{theirs}.mlp.c_proj",
+            f"{ours}.self_attention.layer.W_qkv": f"{theirs}.attn.c_attn",
+            f"{ours}.self_attention.layer.W_o": f"{theirs}.attn.c_proj",
+            f"{ours}.feed_forward.layer.W_in": f"{theirs}.mlp.c_fc",
+            f"{ours}.feed_forward.layer.W_out": f"{theirs}.mlp.c_proj",
         }
         names |= linear
         columns += [f"{name}.weight" for name in linear]

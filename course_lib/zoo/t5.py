@@ -48,10 +48,10 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
     checkpoint.ignore("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight")  # of old, and not used
     tensors = checkpoint.translate(_names(config, gated))
     for name in tensors:  # in double precision, so that the weights are rounded once, to the type they will have
-        if name.endswith("attend.layer.W_qkv.weight"):
+        if name.endswith("self_attention.layer.W_qkv.weight"):
             tensors[name] = tensors[name].double()
             tensors[name][: config.num_heads * config.head_size] *= config.head_size**0.5
-        elif name.endswith("cross.layer.W_q.weight"):
+        elif name.endswith("cross_attention.layer.W_q.weight"):
             tensors[name] = tensors[name].double() * config.head_size**0.5
     # Files of today say whether logits are scaled; those of old had it follow from the head.
     if checkpoint.flag("scale_decoder_outputs", missing=config.tied):
@@ -81,16 +81,16 @@ def _names(config: EncoderDecoderConfig, gated: bool) -> dict[str, str | tuple[s
             last = 2 if side == "decoder" else 1
             into = tuple(f"{theirs}.{last}.DenseReluDense.{wi}" for wi in (("wi_0", "wi_1") if gated else ("wi",)))
             names |= {
-                f"{ours}.attend.norm": f"{theirs}.0.layer_norm",
-                f"{ours}.attend.layer.W_qkv": tuple(f"{theirs}.0.SelfAttention.{x}" for x in "qkv"),
-                f"{ours}.attend.layer.W_o": f"{theirs}.0.SelfAttention.o",
-                f"{ours}.feed.norm": f"{theirs}.{last}.layer_norm",
-                f"{ours}.feed.layer.W_in": into,
-                f"{ours}.feed.layer.W_out": f"{theirs}.{last}.DenseReluDense.wo",
+                f"{ours}.self_attention.norm": f"{theirs}.0.layer_norm",
+                f"{ours}.self_attention.layer.W_qkv": tuple(f"{theirs}.0.SelfAttention.{x}" for x in "qkv"),
+                f"{ours}.self_attention.layer.W_o": f"{theirs}.0.SelfAttention.o",
+                f"{ours}.feed_forward.norm": f"{theirs}.{last}.layer_norm",
+                f"{ours}.feed_forward.layer.W_in": into,
+                f"{ours}.feed_forward.layer.W_out": f"{theirs}.{last}.DenseReluDense.wo",
             }
             if side == "decoder":
-                names[f"{ours}.cross.norm"] = f"{theirs}.1.layer_norm"
-                names |= {f"{ours}.cross.layer.W_{x}": f"{theirs}.1.EncDecAttention.{x}" for x in "qkvo"}
+                names[f"{ours}.cross_attention.norm"] = f"{theirs}.1.layer_norm"
+                names |= {f"{ours}.cross_attention.layer.W_{x}": f"{theirs}.1.EncDecAttention.{x}" for x in "qkvo"}
     return names
 
 

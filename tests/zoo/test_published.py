@@ -69,16 +69,22 @@ def assert_equal(ours: Tensor, theirs: Tensor, tolerance: float, real: Tensor | 
 
 @every_dtype
 @every_side
+@pytest.mark.parametrize("positions", ["counted", "in a row"])
 @pytest.mark.parametrize("kind", ["BertModel", "BertForMaskedLM", "BertForPreTraining"])
-def test_bert(tmp_path, kind, side, dtype, tolerance):
+def test_bert(tmp_path, kind, positions, side, dtype, tolerance):
     theirs, ours = pair(bert(kind), tmp_path, dtype)
     real = padding(side)
     token_types = ids(vocab=5, seed=1)  # there are none in the test of the longest sequence
-    expected = theirs(ids(), attention_mask=real.long(), token_type_ids=token_types)
-    got = ours(ids(), real[:, None, None], token_types=token_types)
+    given, theirs_given = {"token_types": token_types}, {"token_type_ids": token_types}
+    if positions == "counted":  # what our encoder does by itself
+        theirs_given["position_ids"] = count_positions(real[:, None, None])
+    else:
+        given["positions"] = torch.arange(SEQ)[None]
+    expected = theirs(ids(), attention_mask=real.long(), **theirs_given)
+    got = ours(ids(), real[:, None, None], **given)
     assert_equal(got, expected[0], tolerance, real)
     encoder = ours if kind == "BertModel" else ours.encoder
-    hidden = encoder.hidden(ids(), real[:, None, None], token_types=token_types)
+    hidden = encoder.hidden(ids(), real[:, None, None], **given)
     if kind == "BertModel":
         assert_equal(encoder.pooled(hidden), expected.pooler_output, tolerance)
     elif kind == "BertForMaskedLM":
