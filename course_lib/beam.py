@@ -15,7 +15,9 @@ __all__ = ["beam_search"]
 
 
 class _Hypothesis(NamedTuple):
-    score: float  # while it runs: its log-probability; once finished: that over length ** length_penalty
+    """A beginning, or a whole answer, and how good it is."""
+
+    score: float  # a beginning's: its log-probability; an answer's: that over length ** length_penalty
     tokens: list[int]
 
 
@@ -64,13 +66,14 @@ def beam_search(
         followed = (log_probs + scores[..., None]).flatten(1)
         best, flat = followed.topk(min(looked_at, followed.shape[1]))
         origins, tokens = flat // log_probs.shape[-1], flat % log_probs.shape[-1]
-        width, rows = len(running[0]), []
+        width = len(running[0])  # hypotheses each row of the prompt has; the session's batch has them one after another
+        rows = []  # which of the session's rows each hypothesis that goes on comes from
         for row, found in enumerate(zip(best.tolist(), origins.tolist(), tokens.tolist(), strict=True)):
             goes_on: list[_Hypothesis] = []
             for rank, (score, origin, token) in enumerate(zip(*found, strict=True)):
                 hypothesis = _Hypothesis(score, [*running[row][origin].tokens, token])
                 if token in stops or length == max_new_tokens:
-                    if rank < num_beams:
+                    if rank < num_beams:  # the others are looked at only so that enough go on
                         searches[row].add(hypothesis)
                 elif len(goes_on) < num_beams:
                     goes_on.append(hypothesis)
@@ -103,6 +106,6 @@ class _Finished:
     def decide(self, running: list[_Hypothesis]) -> None:
         """Keep the best, and see whether a running hypothesis could still beat the worst of them."""
         self.best = sorted(self.best, key=lambda hypothesis: -hypothesis.score)[: self.num_beams]
-        if len(self.best) == self.num_beams and running:
+        if len(self.best) == self.num_beams and running:  # the first of these is the likeliest
             hope = running[0].score / len(running[0].tokens) ** self.length_penalty
             self.ended = self.ended or self.early_stopping or hope <= self.best[-1].score

@@ -17,7 +17,7 @@ def leaks_future(fn: Callable[[Tensor], Tensor], x: Float[Tensor, "batch n d"]) 
     unit such as a ReLU may be blind in one, and unevenly over its features, since a layer norm does not feel a shift
     that is the same in all of them. `x` is not changed, even by a `fn` that works in place.
 
-    fn: deterministic, maps (batch, n, d) floats to (batch, n, d_out).
+    fn: deterministic (a model in eval mode), maps (batch, n, d) floats to (batch, n, d_out).
     Shapes: x (batch, n, d); returns a Python bool.
 
     >>> leaks_future(lambda x: x.cumsum(1), torch.ones(1, 4, 2))
