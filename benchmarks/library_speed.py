@@ -102,12 +102,13 @@ def writing(config: DecoderConfig, new: int) -> dict[str, Callable[[], None]]:
 
 
 def take_turns(sides: dict[str, Callable[[], None]], turns: int) -> Iterator[dict[str, float]]:
-    """Time each side once a turn, after one turn to warm up."""
+    """Time each side once a turn, each turn another one first, after one turn to warm up."""
+    names = list(sides)
     for turn in range(turns + 1):
         seconds = {}
-        for name, side in sides.items():
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
             start = time.perf_counter()
-            side()
+            sides[name]()
             seconds[name] = time.perf_counter() - start
         if turn:
             yield seconds

@@ -70,7 +70,7 @@ def attention(
     """Average the values by their attention weights; a query that may attend to nothing gives zeros.
 
     fused: let torch compute the same in one kernel, which never holds the weights (Dao et al. 2022). In float32 the
-    two agree to a millionth of the largest number.
+    two agree to a millionth of the largest number; in half precision it rounds the bias too.
     Shapes: q (..., q_len, head_dim), k (..., k_len, head_dim), v (..., k_len, v_dim); returns (..., q_len, v_dim).
     In (batch, heads, seq, head_dim), k and v may have fewer heads than q: each of theirs then serves as many of q's
     heads in a row (grouped queries, Ainslie et al. 2023, section 2.2). mask and bias as in `attention_weights`.
@@ -87,6 +87,7 @@ def attention(
     if fused:
         if mask is not None:
             _require_boolean(mask)
+            mask = torch.atleast_2d(mask)
         if bias is not None:
             mask = bias.to(q.dtype) if mask is None else bias.to(q.dtype).masked_fill(~mask, -torch.inf)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
@@ -107,7 +108,7 @@ def split_heads(
     >>> split_heads(torch.arange(6.0).view(1, 1, 6), num_heads=2)[0, 1]
     tensor([[3., 4., 5.]])
     """
-    if x.shape[-1] % num_heads:
+    if num_heads < 1 or x.shape[-1] % num_heads:
         raise ValueError(f"the features must be divisible by num_heads, got {x.shape[-1]} and {num_heads}")
     return x.reshape(x.shape[0], x.shape[1], num_heads, -1).transpose(1, 2)
 
@@ -261,6 +262,8 @@ class CrossAttention(nn.Module):
 
 
 def _head_dim(d_model: int, num_heads: int, head_dim: int | None) -> int:
+    if num_heads < 1 or (head_dim is not None and head_dim < 1):
+        raise ValueError(f"num_heads and head_dim must be at least 1, got {num_heads} and {head_dim}")
     if head_dim is not None:
         return head_dim
     if d_model % num_heads:

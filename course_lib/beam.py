@@ -28,7 +28,7 @@ def beam_search(
     num_beams: int = 4,
     length_penalty: float = 1.0,
     *,
-    mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
+    mask: Bool[Tensor, "#batch 1 1 prompt"] | None = None,
     memory: Memory | None = None,
     stop_ids: int | Sequence[int] | Tensor = (),
     pad_id: int = 0,
@@ -54,7 +54,7 @@ def beam_search(
     for name, value in (("num_beams", num_beams), ("max_new_tokens", max_new_tokens)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    stops = set(torch.as_tensor(stop_ids, dtype=torch.long).flatten().tolist())
+    stops = set(torch.as_tensor(stop_ids, dtype=torch.long, device=prompt.device).flatten().tolist())
     looked_at = max(2, 1 + len(stops)) * num_beams  # of so many at least num_beams do not end in a stop token
     session = Session(model, prompt.shape[1] + max_new_tokens, mask, memory)
     running = [[_Hypothesis(0.0, [])] for _ in prompt]
@@ -62,7 +62,7 @@ def beam_search(
     newest = prompt
     for length in range(1, max_new_tokens + 1):
         log_probs = session.step(newest).log_softmax(-1).unflatten(0, (len(running), -1))
-        scores = torch.tensor([[h.score for h in row] for row in running], device=prompt.device)
+        scores = log_probs.new_tensor([[h.score for h in row] for row in running])
         followed = (log_probs + scores[..., None]).flatten(1)
         best, flat = followed.topk(min(looked_at, followed.shape[1]))
         origins, tokens = flat // log_probs.shape[-1], flat % log_probs.shape[-1]
@@ -87,7 +87,7 @@ def beam_search(
     answers = [search.best[0] for search in searches]
     longest = max(len(answer.tokens) for answer in answers)
     ids = [answer.tokens + [pad_id] * (longest - len(answer.tokens)) for answer in answers]
-    return torch.tensor(ids, device=prompt.device), torch.tensor([a.score for a in answers], device=prompt.device)
+    return torch.tensor(ids, device=prompt.device), log_probs.new_tensor([a.score for a in answers])
 
 
 class _Finished:

@@ -214,8 +214,10 @@ def initialise(model: nn.Module, generator: torch.Generator | None = None, std: 
     >>> layer.bias.item()
     0.0
     """
+    drawn = set()  # a tied weight is drawn once
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
+        if isinstance(module, nn.Linear | nn.Embedding) and module.weight not in drawn:
+            drawn.add(module.weight)
             module.weight.normal_(0, std, generator=generator)
         if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()

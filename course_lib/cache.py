@@ -36,7 +36,7 @@ class KVCache:
 
         Shapes: k and v (batch, kv_heads, new, head_dim); returns two views (batch, kv_heads, length, head_dim) of the
         cache's own memory, which `reorder` overwrites.
-        Raises ValueError if there is no room for them, or they are of another batch.
+        Raises ValueError if there is no room for them, or batch or heads are others.
         """
         new = k.shape[-2]
         end = self.length + new
@@ -45,8 +45,9 @@ class KVCache:
         if self._keys is None or self._values is None:
             self._keys = k.new_empty(*k.shape[:-2], self.max_len, k.shape[-1])
             self._values = v.new_empty(*v.shape[:-2], self.max_len, v.shape[-1])
-        if len(k) != len(self._keys):
-            raise ValueError(f"the cache holds a batch of {len(self._keys)}, got one of {len(k)}")
+        if k.shape[:2] != self._keys.shape[:2]:
+            held, given = tuple(self._keys.shape[:2]), tuple(k.shape[:2])
+            raise ValueError(f"the cache holds (batch, kv_heads) = {held}, got {given}")
         self._keys.narrow(2, self.length, new).copy_(k)
         self._values.narrow(2, self.length, new).copy_(v)
         self.length = end

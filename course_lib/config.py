@@ -9,7 +9,8 @@ __all__ = ["Sizes"]
 class Sizes:
     """How large a transformer is.
 
-    Raises ValueError where two numbers cannot go together, with both in the message.
+    Raises ValueError where two numbers cannot go together, with both in the message, and TypeError where something is
+    no whole number.
 
     >>> Sizes(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48).head_size
     4
@@ -31,6 +32,13 @@ class Sizes:
     tied: bool = True  # is the output head the embedding matrix itself?
 
     def __post_init__(self):
+        for name in ("vocab_size", "d_model", "num_layers", "num_heads", "d_ff", "max_len", "num_kv_heads", "head_dim"):
+            value = getattr(self, name)
+            if type(value) is not int and not (value is None and name in ("num_kv_heads", "head_dim")):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+        for name in ("bias", "tied"):
+            if type(getattr(self, name)) is not bool:
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name in ("vocab_size", "d_model", "num_layers", "num_heads", "d_ff", "max_len"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.bare import bare
+from course_lib.bare import bare, evaluating
 from course_lib.cache import KVCache
 from course_lib.checks import require_ids, require_padding_mask
 from course_lib.decoder import Decoder
@@ -41,7 +41,7 @@ class Session:
         self,
         model: Decoder | EncoderDecoder,
         max_len: int,
-        mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
+        mask: Bool[Tensor, "#batch 1 1 prompt"] | None = None,
         memory: Memory | None = None,
         use_cache: bool = True,
     ):
@@ -50,6 +50,8 @@ class Session:
         if isinstance(model, EncoderDecoder) and not isinstance(memory, Memory):
             given = type(memory).__name__
             raise TypeError(f"an encoder-decoder needs memory=model.encode(source, source_mask), got {given}")
+        if isinstance(model, Decoder) and memory is not None:
+            raise TypeError("a decoder reads its prompt and takes no memory, got one")
         if max_len > stack.position.max_len:
             raise ValueError(f"prompt and new tokens must fit max_len, got {max_len} and {stack.position.max_len}")
         self.caches = [KVCache(max_len) for _ in stack.blocks] if use_cache else None
@@ -62,30 +64,42 @@ class Session:
     def step(self, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
         """Take tokens that follow on those before and give the logits of the one after them.
 
-        Shapes: ids (batch, new); returns (batch, vocab_size), float32 at least.
+        Shapes: ids (batch, new); returns (batch, vocab_size), float32 at least, to choose by and not to learn from.
+        Raises ValueError if there are more tokens than max_len in all. After an error all is as before the step.
         """
         if not self.length:
             self._begin(ids)
-        if self.caches is None:
-            self.ids = ids = ids if self.ids is None else torch.cat((self.ids, ids), dim=1)
-            self.length = ids.shape[1]
-        else:
-            self.length += ids.shape[1]
-        mask = None if self.mask is None else self.mask[..., : self.length]
+        length = self.length + ids.shape[1]
+        if length > self.max_len:
+            raise ValueError(f"tokens must not be more than max_len, got {length} and {self.max_len}")
+        whole = ids if self.ids is None else torch.cat((self.ids, ids), dim=1)
+        mask = None if self.mask is None else self.mask[..., :length]
         memory = () if self.memory is None else (self.memory,)
-        hidden = self.model.hidden(ids, *memory, mask=mask, caches=self.caches)
-        logits = self.model.head(hidden[:, -1])
+        try:
+            with evaluating(self.model):
+                given = ids if self.caches is not None else whole
+                hidden = self.model.hidden(given, *memory, mask=mask, caches=self.caches)
+                logits = self.model.head(hidden[:, -1])
+        except BaseException:
+            for cache in self.caches or ():
+                cache.length = self.length
+            raise
+        self.length = length
+        self.ids = whole if self.caches is None else None
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
     def _begin(self, prompt: Tensor) -> None:
         """Look at the prompt: is its mask what it should be, and can its keys and values be kept?"""
         require_ids(prompt)
+        read = len(prompt) if self.memory is None else len(self.memory.layers[0].keys)
+        if read != len(prompt):
+            raise ValueError(f"memory must be of as many rows as ids, got {read} and {len(prompt)}")
         if self.mask is not None:
             require_padding_mask(self.mask, *prompt.shape)
-            if not self.mask[..., -1].all():
+            if not self.mask[..., -1].all() or (self.mask[..., :-1] & ~self.mask[..., 1:]).any():
                 raise ValueError("prompts must be padded on the left, as left_pad does, the mask True for real tokens")
-            room = self.max_len - prompt.shape[1]
-            self.mask = None if self.mask.all() else nn.functional.pad(self.mask, (0, room), value=True)
+            mask = self.mask.expand(len(prompt), 1, 1, -1)
+            self.mask = None if mask.all() else nn.functional.pad(mask, (0, self.max_len - prompt.shape[1]), value=True)
         create_mask = getattr(self.model.config, "mask", create_causal_mask)
         if self.caches is not None and create_mask is not create_causal_mask:
             ahead = create_mask(self.max_len, device=prompt.device).triu(1)
@@ -144,7 +158,7 @@ def sample(
     vocab = logits.shape[-1]
     logits, tokens = logits.topk(vocab if top_k is None else min(top_k, vocab))  # the likeliest first
     probabilities = logits.softmax(-1)
-    if top_p is not None:
+    if top_p is not None and top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities * (before < top_p)  # the token that crosses top_p is still in
     return tokens.gather(-1, torch.multinomial(probabilities, 1, generator=generator))[:, 0]
@@ -155,7 +169,7 @@ def stream(
     prompt: Int[Tensor, "batch prompt"],
     max_new_tokens: int,
     *,
-    mask: Bool[Tensor, "batch 1 1 prompt"] | None = None,
+    mask: Bool[Tensor, "#batch 1 1 prompt"] | None = None,
     memory: Memory | None = None,
     temperature: float | None = None,
     top_k: int | None = None,

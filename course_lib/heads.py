@@ -1,4 +1,7 @@
-"""What is put on top of hidden states: fill a mask, label a sequence, its tokens or a span in it."""
+"""What is put on top of hidden states: fill a mask, label a sequence, its tokens or a span in it.
+
+What a head is given beyond ids and mask (BERT's token_types, say) is handed on to what it stands on.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,10 +79,10 @@ class SequenceClassifier(_OnTop):
         _require_known(self.how)
 
     def forward(
-        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None
+        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None, **more
     ) -> Float[Tensor, "batch labels"]:
         """Shapes: ids (batch, seq), mask (batch, 1, 1, seq), True = real; returns (batch, num_labels)."""
-        return self.linear(pool(self.body.hidden(ids, mask), mask, self.how))
+        return self.linear(pool(self.body.hidden(ids, mask, **more), mask, self.how))
 
 
 class SequenceRegressor(SequenceClassifier):
@@ -95,10 +98,10 @@ class SequenceRegressor(SequenceClassifier):
         super().__init__(body, 1, how, generator)
 
     def forward(
-        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None
+        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None, **more
     ) -> Float[Tensor, " batch"]:
         """Shapes: ids (batch, seq), mask (batch, 1, 1, seq), True = real; returns (batch,)."""
-        return super().forward(ids, mask).squeeze(-1)
+        return super().forward(ids, mask, **more).squeeze(-1)
 
 
 class TokenClassifier(_OnTop):
@@ -114,10 +117,10 @@ class TokenClassifier(_OnTop):
         super().__init__(body, num_labels, generator)
 
     def forward(
-        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None
+        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None, **more
     ) -> Float[Tensor, "batch seq labels"]:
         """Shapes: ids (batch, seq), mask (batch, 1, 1, seq), True = real; returns (batch, seq, num_labels)."""
-        return self.linear(self.body.hidden(ids, mask))
+        return self.linear(self.body.hidden(ids, mask, **more))
 
 
 class SpanQA(_OnTop):
@@ -134,13 +137,13 @@ class SpanQA(_OnTop):
         super().__init__(body, 2, generator)
 
     def forward(
-        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None
+        self, ids: Int[Tensor, "batch seq"], mask: Bool[Tensor, "batch 1 1 seq"] | None = None, **more
     ) -> tuple[Float[Tensor, "batch seq"], Float[Tensor, "batch seq"]]:
         """Give the start logits and the end logits; padding gets the lowest finite number.
 
         Shapes: ids (batch, seq), mask (batch, 1, 1, seq), True = real; returns two of (batch, seq).
         """
-        logits = self.linear(self.body.hidden(ids, mask))
+        logits = self.linear(self.body.hidden(ids, mask, **more))
         if mask is not None:
             logits = logits.masked_fill(~mask[:, 0, 0, :, None], torch.finfo(logits.dtype).min)
         return logits[..., 0], logits[..., 1]

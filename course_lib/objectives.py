@@ -31,20 +31,20 @@ def token_loss(logits: Float[Tensor, "*shape vocab"], labels: Int[Tensor, "*shap
     """Give the mean cross-entropy, in nats, over the positions whose label is not IGNORE.
 
     It is the negative log-likelihood of the labels (Goodfellow et al. 2016, section 5.5), divided by their number.
-    Logits at positions without a label play no part. Every predicted token weighs the same, so a
+    Logits at positions without a label do not count. Every predicted token weighs the same, so a
     batch's loss is not the mean of its rows' losses when the rows have unequal numbers of labels.
 
     Shapes: logits (..., vocab), labels (...), any signed integer dtype; returns a scalar, in at least float32.
     Raises ValueError if the shapes disagree, no position has a label, or a label is outside the vocabulary, and
-    TypeError if labels are not whole numbers.
+    TypeError if labels are not signed whole numbers.
 
     Examples:
     >>> logits = torch.tensor([[3.0, 1.0], [9.0, 9.0]]).log()
     >>> round(token_loss(logits, torch.tensor([0, IGNORE])).exp().item(), 4)  # 1 / P(0) = 4 / 3
     1.3333
     """
-    if labels.is_floating_point():
-        raise TypeError(f"labels must be whole numbers, got {labels.dtype}")
+    if labels.dtype not in (torch.int8, torch.int16, torch.int32, torch.int64):
+        raise TypeError(f"labels must be signed whole numbers, got {labels.dtype}")
     if logits.shape[:-1] != labels.shape:
         shapes = f"{tuple(labels.shape)} and {tuple(logits.shape)}"
         raise ValueError(f"labels must have the shape of the logits without vocab, got {shapes}")
@@ -129,7 +129,7 @@ def mask_tokens(
     becomes_mask = selected & (draws[1] < mask_share)
     becomes_random = selected & ~becomes_mask & (draws[1] < mask_share + random_share)
     inputs = torch.where(becomes_random, ordinary[choices], ids).masked_fill(becomes_mask, mask_id)
-    return inputs, ids.masked_fill(~selected, IGNORE)
+    return inputs, _signed(ids).masked_fill(~selected, IGNORE)
 
 
 def next_token_labels(
@@ -148,7 +148,7 @@ def next_token_labels(
     >>> next_token_labels(torch.tensor([[7, 8, 9, 0]]), create_padding_mask(torch.tensor([3]), 4)).tolist()
     [[8, 9, -100, -100]]
     """
-    labels = ids.roll(-1, dims=1)
+    labels = _signed(ids).roll(-1, dims=1)
     labels[:, -1:] = IGNORE
     if mask is None:
         return labels
@@ -250,6 +250,11 @@ def shift_right(labels: Int[Tensor, "*batch n"], start_id: int, pad_id: int | No
     inputs = labels.roll(1, dims=-1)
     inputs[..., :1] = start_id
     return inputs
+
+
+def _signed(ids: Tensor) -> Tensor:
+    """Bytes have no room for IGNORE."""
+    return ids.long() if ids.dtype == torch.uint8 else ids
 
 
 def _require_between(name: str, value: float, low: float, high: float) -> None:

@@ -123,7 +123,8 @@ class RotaryPositions(Positions):
 class RelativePositions(Positions):
     """A learned number for each distance and head, added to the scores (Raffel et al. 2020, section 2.1; T5).
 
-    bidirectional: tell tokens behind from tokens ahead, as an encoder must; a decoder has nothing ahead.
+    bidirectional: tell tokens behind from tokens ahead, as an encoder must; a decoder has nothing ahead. Distances are
+    counted between places in the sequence, whatever positions are given. Errors as in `relative_buckets`.
 
     >>> sizes = Sizes(vocab_size=9, d_model=8, num_layers=1, num_heads=2, d_ff=16)
     >>> RelativePositions(sizes).bias(q_len=1, k_len=5).shape
@@ -132,6 +133,7 @@ class RelativePositions(Positions):
 
     def __init__(self, sizes: Sizes, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128):
         super().__init__(sizes)
+        _require_buckets(bidirectional, num_buckets, max_distance)
         self.bidirectional, self.num_buckets, self.max_distance = bidirectional, num_buckets, max_distance
         self.table = nn.Embedding(num_buckets, sizes.num_heads)
 
@@ -227,10 +229,12 @@ def relative_buckets(
     Half of the buckets hold one short distance each, the others ever wider ranges up to max_distance, and all beyond
     it. If bidirectional, each side has half of them; if not, whatever lies ahead counts as distance 0.
     Shapes: distances (...), whole numbers; returns (...), each in 0..num_buckets - 1.
+    Raises ValueError if there are too few buckets, or max_distance lies within those of one distance each.
 
     >>> relative_buckets(torch.tensor([0, -1, -2, 1, 2, -500]))
     tensor([ 0,  1,  2, 17, 18, 15])
     """
+    _require_buckets(bidirectional, num_buckets, max_distance)
     ahead = torch.zeros_like(distances)
     if bidirectional:
         num_buckets //= 2
@@ -244,8 +248,17 @@ def relative_buckets(
     return ahead + torch.where(far < exact, far, wide)
 
 
+def _require_buckets(bidirectional: bool, num_buckets: int, max_distance: int) -> None:
+    if num_buckets < (4 if bidirectional else 2):
+        raise ValueError(f"num_buckets must be at least 2 for each direction, got {num_buckets}")
+    exact = num_buckets // (4 if bidirectional else 2)
+    if max_distance <= exact:
+        raise ValueError(f"max_distance must be more than {exact}, which have a bucket each, got {max_distance}")
+
+
 def _angles(positions: Tensor, features: int, base: float) -> Tensor:
-    speeds = base ** (-torch.arange(0, features, 2, device=positions.device) / features)
+    pairs = torch.arange(0, features, 2, device=positions.device, dtype=torch.float32)
+    speeds = base ** (-pairs / features)
     return positions[..., None] * speeds
 
 

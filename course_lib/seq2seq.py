@@ -24,7 +24,7 @@ __all__ = ["CrossBlock", "EncoderDecoder", "EncoderDecoderConfig", "Memory"]
 class EncoderDecoderConfig(TransformerConfig):
     """What an encoder-decoder is made of: see `TransformerConfig`; num_layers is of each stack unless said.
 
-    Raises ValueError if num_decoder_layers is below 1.
+    Raises ValueError if num_decoder_layers is below 1, TypeError if it is no whole number, and as in `Sizes`.
 
     >>> config = EncoderDecoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48)
     >>> config.decoder_side.num_layers
@@ -36,6 +36,8 @@ class EncoderDecoderConfig(TransformerConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.num_decoder_layers is not None and type(self.num_decoder_layers) is not int:
+            raise TypeError(f"num_decoder_layers must be a whole number, got {self.num_decoder_layers!r}")
         if self.num_decoder_layers is not None and self.num_decoder_layers < 1:
             raise ValueError(f"num_decoder_layers must be at least 1, got {self.num_decoder_layers}")
 

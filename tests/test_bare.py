@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from course_lib.bare import bare
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
+from course_lib.generation import generate
 from course_lib.heads import MaskedLM
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from tests.models import DECODER_PARTS, PARTS, SIZES, drawn, ids
@@ -73,34 +75,84 @@ def test_hooks_still_run(where):
     module.register_forward_pre_hook(lambda module, given: seen.append(given))
     bare(model)(ids())
     assert len(seen) == 2
-    seen.clear()
     module.register_forward_hook(lambda module, given, output: output * 0)
     assert torch.equal(bare(model)(ids()), model(ids()))
 
 
-def test_a_forward_of_its_own_is_respected():
-    model = decoder()
+def test_hooks_on_all_modules_run():
+    model, seen = decoder(), []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, given, output: seen.append(module))
+    try:
+        bare(model)(ids())
+    finally:
+        handle.remove()
+    assert len(seen) > 20
+
+
+class Loud(nn.Linear):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+
+class Counting(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.norm, self.seen = norm, 0
+
+    def forward(self, x):
+        self.seen += 1
+        return self.norm(x) + self.seen
+
+
+class Tripling(nn.Dropout):
+    def forward(self, x):
+        return 3 * x
+
+
+def with_own_call(model):
+    model.head.__class__ = Loud
+
+
+def with_own_forward(model):
     model.stack.blocks[0].feed_forward.forward = lambda x: x + 1
-    assert torch.equal(bare(model)(ids()), model(ids()))
 
 
-def test_buffers_sequences_and_missing_parts():
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("shift", torch.tensor(3.0))
-            self.register_parameter("scale", None)
-            self.nothing = None
-            self.add_module("missing", None)
-            self.parts = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.9), nn.GELU())
+def with_a_dropout_that_is_none(model):
+    model.stack.dropout = Tripling(0.0)
 
-        def forward(self, x):
-            assert self.scale is None
-            assert self.nothing is None
-            assert self.missing is None
-            return self.parts(x) + self.shift
 
-    model = Odd().eval()
-    x = torch.ones(1, 2)
-    expected = model(x)
-    assert torch.equal(bare(model.train())(x), expected)
+def with_a_buffer(model):
+    model.stack.register_buffer("shift", torch.tensor(3.0))
+
+
+def with_weight_norm(model):
+    parametrizations.weight_norm(model.head)
+
+
+@pytest.mark.parametrize("change", [
+    with_own_call, with_own_forward, with_a_dropout_that_is_none, with_a_buffer, with_weight_norm,
+])  # fmt: skip
+def test_what_is_unusual_is_left_as_it_is(change):
+    model = decoder(tied=False)
+    change(model)
+    assert bare(model) is model
+    expected = torch.stack([model(ids())[:, -1].argmax(-1)], dim=1)
+    assert torch.equal(generate(model, ids(), 1), expected)
+
+
+def test_state_that_a_module_keeps_is_kept():
+    model = decoder()
+    model.stack.norm_out = Counting(model.stack.norm_out)
+    generate(model, ids(seq=5), 4)
+    assert model.stack.norm_out.seen == 4
+
+
+def test_an_unusual_model_too_writes_without_dropout_and_goes_on_learning():
+    model = decoder(dropout=0.5)
+    expected = generate(model, ids(seq=5), 4)
+    with_a_buffer(model)
+    model.train()
+    model.stack.blocks[0].eval()  # as someone may who has frozen a part
+    modes = [module.training for module in model.modules()]
+    assert torch.equal(generate(model, ids(seq=5), 4), expected)
+    assert [module.training for module in model.modules()] == modes

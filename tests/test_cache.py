@@ -68,8 +68,11 @@ def test_another_batch_is_refused():
     cache, _, _ = filled(2)
     for rows in (1, 3):
         other = torch.zeros(rows, HEADS, 1, HEAD_DIM)
-        with pytest.raises(ValueError, match=rf"^the cache holds a batch of 2, got one of {rows}$"):
+        with pytest.raises(ValueError, match=rf"^the cache holds \(batch, kv_heads\) = \(2, 3\), got \({rows}, 3\)$"):
             cache.append(other, other)
+    one_head = torch.zeros(BATCH, 1, 1, HEAD_DIM)
+    with pytest.raises(ValueError, match=r"got \(2, 1\)$"):
+        cache.append(one_head, one_head)
 
 
 def test_an_empty_cache_can_be_reordered():

@@ -1,14 +1,17 @@
 """The decoder: nothing leaks from the future, padding moves nothing, a cache changes nothing, in three dtypes."""
 
 from functools import partial
+from inspect import unwrap
 
 import pytest
 import torch
 
+from course_lib.beam import beam_search
 from course_lib.blocks import TransformerConfig
 from course_lib.cache import KVCache
 from course_lib.decoder import Decoder, DecoderConfig, last_rows
 from course_lib.encoder import Encoder, EncoderConfig
+from course_lib.generation import generate
 from course_lib.masks import (
     create_bidirectional_mask,
     create_causal_mask,
@@ -87,9 +90,10 @@ def test_cached_equals_uncached(kind, dtype, size):
 
 
 @every_kind
+@every_dtype
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_cached_equals_uncached_with_padding_on_the_left(kind, size):
-    model, tokens = make(kind, torch.float64), ids()
+def test_cached_equals_uncached_with_padding_on_the_left(kind, dtype, size):
+    model, tokens = make(kind, dtype), ids()
     mask = create_padding_mask(torch.tensor([SEQ, 7, 3]), SEQ).flip(-1)
     real = mask[:, 0, 0]
     assert_same(in_chunks(model, tokens, size, mask)[real], model(tokens, mask)[real].detach())
@@ -214,3 +218,45 @@ def test_sizes_that_cannot_be_are_refused_with_both_numbers(changes, message):
         DecoderConfig(**SIZES | changes)
     with pytest.raises(ValueError, match=f"^{message}$"):
         TransformerConfig(**SIZES | changes)
+
+
+def test_everything_is_made_where_the_tokens_are():
+    """With another default device, whatever is made without saying where would be elsewhere."""
+    for kind in DECODER_PARTS:
+        model, tokens = make(kind), ids()
+        mask = create_padding_mask(torch.tensor([SEQ, 7, 3]), SEQ).flip(-1)
+        expected, writing = model(tokens, mask), generate(model, tokens, 4, mask=mask)
+        best = beam_search(model, tokens, 4, mask=mask)[0]
+        with torch.device("meta"):
+            assert torch.equal(model(tokens, mask), expected)
+            assert torch.equal(generate(model, tokens, 4, mask=mask), writing)
+            assert torch.equal(beam_search(model, tokens, 4, mask=mask)[0], best)
+
+
+def test_a_tied_weight_is_drawn_once():
+    """So the same seed gives the same embedding, tied or not, and to an encoder too."""
+    made = [
+        Decoder(DecoderConfig(**SIZES), torch.Generator().manual_seed(0)),
+        Decoder(DecoderConfig(**SIZES, tied=False), torch.Generator().manual_seed(0)),
+        Encoder(EncoderConfig(**SIZES), torch.Generator().manual_seed(0)),
+    ]
+    assert all(torch.equal(model.embedding.weight, made[0].embedding.weight) for model in made)
+
+
+def test_dropout_stands_at_the_embedding_and_after_each_layer_and_nowhere_else():
+    model = make(dropout=0.25)
+    where = {name: module.p for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)}
+    layers = [f"stack.blocks.{i}.{part}.dropout" for i in (0, 1) for part in ("self_attention", "feed_forward")]
+    assert where == dict.fromkeys(["stack.dropout", *layers], 0.25)
+
+
+@pytest.mark.parametrize("changes", [{"d_ff": 37.5}, {"num_layers": True}, {"num_heads": "4"}, {"head_dim": 5.0}])
+def test_sizes_are_whole_numbers(changes):
+    name, value = next(iter(changes.items()))
+    with pytest.raises(TypeError, match=rf"^{name} must be a whole number, got {value!r}$"):
+        unwrap(DecoderConfig.__init__)(DecoderConfig.__new__(DecoderConfig), **SIZES | changes)
+
+
+def test_without_biases_there_are_none():
+    model = make("llama")
+    assert [name for name, _ in model.named_parameters() if name.endswith("bias")] == []

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from inspect import unwrap
 from itertools import pairwise
 
 import pytest
@@ -363,3 +364,16 @@ def join(inputs: list[int], targets: list[int]) -> Tensor:
 def test_wrong_values_are_refused_with_the_numbers(call, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         call()
+
+
+def test_a_batch_is_refused():
+    batch = torch.arange(40).view(2, 20)
+    for damage in (
+        lambda: span_corrupt(batch, (99, 98), 1),
+        lambda: text_infilling(batch, 99),
+        lambda: permute_sentences(batch, (3,)),
+    ):
+        with pytest.raises((ValueError, TypeError)):  # with shapes checked, the type comes first
+            damage()
+    with pytest.raises(ValueError, match=r"^ids must be one sequence of shape \(n,\), got \(2, 20\)"):
+        unwrap(text_infilling)(batch, 99)

@@ -95,3 +95,22 @@ def test_dropout_acts_while_training_alone():
     assert torch.equal(model(tokens), model(tokens))
     model.train()
     assert not torch.equal(model(tokens), model(tokens))
+
+
+def test_positions_can_be_given_and_a_generator_decides_the_weights():
+    model, tokens = make(), ids()
+    assert torch.equal(model(tokens, positions=torch.arange(SEQ)[None]), model(tokens))
+    assert not torch.equal(model(tokens, positions=torch.arange(SEQ)[None] + 1), model(tokens))
+    first, second = (Encoder(EncoderConfig(**SIZES), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first(tokens), second(tokens))
+
+
+def test_everything_is_made_where_the_tokens_are():
+    """With another default device, whatever is made without saying where would be elsewhere."""
+    for kind in PARTS:
+        model, tokens = make(kind), ids()
+        expected = model(tokens, create_padding_mask(torch.tensor([SEQ, 7, 3]), SEQ))
+        mask = create_padding_mask(torch.tensor([SEQ, 7, 3]), SEQ)
+        with torch.device("meta"):
+            assert torch.equal(model(tokens, mask), expected)
+            assert torch.equal(model(tokens), model(tokens))

@@ -6,9 +6,11 @@ from functools import partial
 import pytest
 import torch
 
+from course_lib.beam import beam_search
 from course_lib.decoder import Decoder, DecoderConfig
-from course_lib.generation import Session, generate, left_pad, sample, stream
+from course_lib.generation import Session, generate, sample, stream
 from course_lib.masks import create_bidirectional_mask, create_padding_mask, create_prefix_mask
+from course_lib.padding import left_pad
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from tests.models import BATCH, DECODER_PARTS, PARTS, SEQ, SIZES, VOCAB, ids, talkative
 
@@ -269,11 +271,49 @@ def test_a_session_can_go_on_from_other_rows(family, use_cache):
         torch.testing.assert_close(session.step(token + step), fresh.step(token + step), rtol=0, atol=1e-12)
 
 
-def test_half_precision_logits_come_back_wide_enough_to_draw_from():
-    model = decoder().to(torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_come_back_wide_enough_to_draw_from(dtype):
+    model = decoder().to(dtype)
     assert Session(model, 8).step(PROMPT).dtype == torch.float32
     assert generate(model, PROMPT, 3, temperature=1.0).shape == (BATCH, 3)
 
 
 def test_every_token_is_one_of_the_vocabulary():
     assert generate(decoder(), PROMPT, NEW, temperature=5.0).max() < VOCAB
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_step_that_fails_leaves_the_session_as_it_was(use_cache):
+    padded, mask = left_pad([[3, 1, 4], [9, 2], [6]], pad_id=0)
+    session, other = (Session(decoder(), 6, mask, None, use_cache) for _ in range(2))
+    token, wrong = torch.tensor([[5], [7], [8]]), torch.tensor([[VOCAB], [0], [0]])
+    for each in (session, other):
+        each.step(padded)
+    with pytest.raises(IndexError):
+        session.step(wrong)
+    for _ in range(3):
+        assert torch.equal(session.step(token), other.step(token))
+    with pytest.raises(ValueError, match=r"^tokens must not be more than max_len, got 7 and 6$"):
+        session.step(token)
+
+
+def test_one_mask_serves_all_rows():
+    padded, mask = left_pad([[3, 1, 4], [1, 2], [1, 6]], pad_id=0)
+    same = mask[1:2]
+    for write in (generate, lambda *given, **options: beam_search(*given, **options)[0]):
+        expected = write(decoder(), padded, 4, mask=same.expand(3, 1, 1, 3))
+        assert torch.equal(write(decoder(), padded, 4, mask=same), expected)
+
+
+def test_holes_in_a_prompt_are_refused():
+    hole = torch.tensor([[[[True, False, True, True, True]]]])
+    with pytest.raises(ValueError, match="prompts must be padded on the left"):
+        generate(decoder(), PROMPT[:1], NEW, mask=hole)
+
+
+def test_memory_must_belong_to_the_prompts():
+    model = translator()
+    with pytest.raises(ValueError, match=r"^memory must be of as many rows as ids, got 2 and 3$"):
+        generate(model, torch.zeros(3, 1, dtype=torch.long), NEW, memory=model.encode(ids()[:2]))
+    with pytest.raises(TypeError, match="a decoder reads its prompt and takes no memory"):
+        generate(decoder(), PROMPT, NEW, memory=model.encode(ids()))

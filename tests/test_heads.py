@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.heads import MaskedLM, SequenceClassifier, SequenceRegressor, SpanQA, TokenClassifier, pool
 from course_lib.masks import create_padding_mask
+from course_lib.zoo.bert import Bert, BertConfig
 from tests.models import BATCH, SEQ, SIZES, VOCAB, drawn, ids, other
 
 LABELS = 5
@@ -123,3 +126,35 @@ def test_what_cannot_be_is_refused():
         SequenceClassifier(encoder(), LABELS, how="max")
     with pytest.raises(ValueError, match=r"^how must be 'first', 'last' or 'mean', got 'cls'$"):
         pool(HIDDEN, how="cls")
+
+
+def test_the_masked_lm_head_by_hand():
+    """Dense, GELU, the encoder's kind of norm, the embedding, and a bias for each token (BERT's own order)."""
+    model = drawn(MaskedLM(Encoder(EncoderConfig(**SIZES, norm=nn.RMSNorm))))
+    dense, norm = model.transform[0], model.transform[2]
+    x = F.gelu(F.linear(model.encoder(ids()), dense.weight, dense.bias))
+    x = F.rms_norm(x, (24,), norm.weight)
+    expected = x @ model.encoder.embedding.weight.T + model.bias
+    torch.testing.assert_close(model(ids()), expected, rtol=0, atol=1e-4)
+
+
+def test_the_first_logit_of_a_span_is_its_start():
+    model = drawn(SpanQA(encoder()))
+    both = F.linear(model.body(ids()), model.linear.weight, model.linear.bias)
+    start, end = model(ids())
+    torch.testing.assert_close(start, both[..., 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(end, both[..., 1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [MaskedLM, lambda body: SequenceClassifier(body, LABELS), SequenceRegressor,
+                                  lambda body: TokenClassifier(body, LABELS), SpanQA])
+def test_token_types_reach_the_encoder(make):
+    model = drawn(make(Bert(BertConfig(**SIZES))))
+    plain, paired = (run_with(model, types) for types in (torch.zeros_like(ids()), torch.ones_like(ids())))
+    assert torch.equal(plain, run(model, ids(), None))
+    assert not torch.equal(plain, paired)
+
+
+def run_with(model, token_types):
+    out = model(ids(), token_types=token_types)
+    return torch.stack(out) if isinstance(out, tuple) else out

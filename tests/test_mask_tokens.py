@@ -2,6 +2,7 @@
 
 import math
 import re
+from inspect import unwrap
 
 import pytest
 import torch
@@ -188,3 +189,10 @@ IDS = torch.tensor([[4, 5, 6]])
 def test_wrong_numbers_are_refused_with_the_numbers(call, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         call()
+
+
+def test_bytes_can_be_masked():
+    ids = torch.full((3, 50), 200, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    _, labels = unwrap(mask_tokens)(ids, mask_id=0, vocab_size=256, rate=0.5, generator=generator)
+    assert set(labels.unique().tolist()) == {-100, 200}

@@ -300,3 +300,12 @@ def test_wrong_values_are_refused_with_the_numbers(call, message):
 def test_a_mask_that_is_not_boolean_is_refused():
     with pytest.raises(TypeError, match=r"^mask must be boolean, True = real token, got torch\.int64$"):
         unwrap(next_token_labels)(IDS, torch.ones_like(IDS))
+
+
+def test_bytes_have_room_for_ignore():
+    ids = torch.tensor([[200, 3, 7, 250]], dtype=torch.uint8)
+    assert unwrap(next_token_labels)(ids).tolist() == [[3, 7, 250, IGNORE]]
+    with pytest.raises(TypeError, match=r"^labels must be signed whole numbers, got torch\.uint8$"):
+        unwrap(token_loss)(torch.zeros(1, 4, 256), ids)
+    with pytest.raises(TypeError, match=r"^labels must be signed whole numbers, got torch\.float32$"):
+        unwrap(token_loss)(torch.zeros(1, 4, 256), ids.float())

@@ -151,3 +151,39 @@ def test_odd_widths_are_refused():
         sinusoids(torch.arange(3), 7)
     with pytest.raises(ValueError, match=r"^head_dim must be even, got 5$"):
         rope(draw(1, 1, 3, 5), torch.arange(3))
+
+
+def test_sinusoids_are_added_at_every_position():
+    x, where = draw(2, 5, 12), torch.tensor([[0, 1, 2, 3, 4], [7, 7, 8, 100, 1000]])
+    expected = x * 12**0.5 + sinusoids(where, 12)
+    torch.testing.assert_close(SinusoidalPositions(SIZES).add(x, where), expected, rtol=0, atol=1e-6)
+
+
+def test_the_base_slows_the_waves_down():
+    x, positions = draw(1, 1, 3, 4), torch.tensor([0, 5, 9])
+    slow = RotaryPositions(SIZES, base=100.0)
+    cos, sin = slow.rotation(positions[None])
+    torch.testing.assert_close(rotate(x, cos, sin), rope(x, positions, base=100.0), rtol=0, atol=0)
+    assert not torch.allclose(rope(x, positions, base=100.0), rope(x, positions), atol=0.01)
+
+
+def test_angles_do_not_depend_on_the_default_dtype():
+    expected = rotation(torch.tensor([[1001]]), 8)
+    for dtype in (torch.float64, torch.bfloat16):
+        torch.set_default_dtype(dtype)
+        try:
+            got = rotation(torch.tensor([[1001]]), 8)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize(("buckets", "far", "message"), [
+    (3, 9, r"^num_buckets must be at least 2 for each direction, got 3$"),
+    (8, 2, r"^max_distance must be more than 2, which have a bucket each, got 2$"),
+])  # fmt: skip
+def test_buckets_that_cannot_be_are_refused(buckets, far, message):
+    with pytest.raises(ValueError, match=message):
+        relative_buckets(torch.arange(5), True, buckets, far)
+    with pytest.raises(ValueError, match=message):
+        RelativePositions(SIZES, True, buckets, far)

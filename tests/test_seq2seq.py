@@ -5,6 +5,7 @@ import torch
 
 from course_lib.cache import KVCache
 from course_lib.masks import create_padding_mask
+from course_lib.positions import LearnedPositions, RelativePositions, RotaryPositions
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from tests.models import BATCH, DTYPES, PARTS, SEQ, SIZES, VOCAB, assert_same, drawn, ids, other
 
@@ -128,3 +129,32 @@ def test_the_two_stacks_may_have_different_depths():
     assert model(ids(), target()).shape == (BATCH, TARGET, VOCAB)
     with pytest.raises(ValueError, match=r"^num_decoder_layers must be at least 1, got 0$"):
         EncoderDecoderConfig(**SIZES, num_decoder_layers=0)
+
+
+def test_weights_are_shared_where_they_should_be_and_drawn_from_the_generator():
+    tied, untied = (EncoderDecoder(EncoderDecoderConfig(**SIZES, tied=t), seeded()) for t in (True, False))
+    assert tied.head.weight is tied.embedding.weight
+    assert untied.head.weight is not untied.embedding.weight
+    assert torch.equal(tied.embedding.weight, untied.embedding.weight)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(4)
+
+
+def test_parts_of_the_decoder_are_those_that_were_asked_for():
+    model = make(position=RotaryPositions, decoder_position=LearnedPositions)
+    assert (type(model.encoder.position), type(model.decoder.position)) == (RotaryPositions, LearnedPositions)
+    assert type(make("t5").decoder.position) is RelativePositions
+    for bias in (True, False):
+        cross = make(bias=bias).decoder.blocks[0].cross_attention.layer
+        assert all((getattr(cross, f"W_{name}").bias is not None) == bias for name in "qkvo")
+
+
+def test_everything_is_made_where_the_tokens_are():
+    """With another default device, whatever is made without saying where would be elsewhere."""
+    for kind in PARTS:
+        model, sources, targets, mask = make(kind), ids(), target(), source_mask()
+        expected = model(sources, targets, mask)
+        with torch.device("meta"):
+            assert torch.equal(model(sources, targets, mask), expected)
