@@ -57,7 +57,7 @@ class Session:
         self.caches = [KVCache(max_len) for _ in stack.blocks] if use_cache else None
         self.ids: Tensor | None = None  # the tokens so far, where there is no cache
         self.length = 0
-        self.mask = mask
+        self.prompt_mask, self.mask = mask, None  # as given, and made as long as all will be
         self.max_len = max_len
 
     @torch.inference_mode()
@@ -67,11 +67,11 @@ class Session:
         Shapes: ids (batch, new); returns (batch, vocab_size), float32 at least, to choose by and not to learn from.
         Raises ValueError if there are more tokens than max_len in all. After an error all is as before the step.
         """
-        if not self.length:
-            self._begin(ids)
         length = self.length + ids.shape[1]
         if length > self.max_len:
             raise ValueError(f"tokens must not be more than max_len, got {length} and {self.max_len}")
+        if not self.length:
+            self._begin(ids)
         whole = ids if self.ids is None else torch.cat((self.ids, ids), dim=1)
         mask = None if self.mask is None else self.mask[..., :length]
         memory = () if self.memory is None else (self.memory,)
@@ -94,11 +94,12 @@ class Session:
         read = len(prompt) if self.memory is None else len(self.memory.layers[0].keys)
         if read != len(prompt):
             raise ValueError(f"memory must be of as many rows as ids, got {read} and {len(prompt)}")
-        if self.mask is not None:
-            require_padding_mask(self.mask, *prompt.shape)
-            if not self.mask[..., -1].all() or (self.mask[..., :-1] & ~self.mask[..., 1:]).any():
+        mask = self.prompt_mask
+        if mask is not None:
+            require_padding_mask(mask, *prompt.shape)
+            if not mask[..., -1].all() or (mask[..., :-1] & ~mask[..., 1:]).any():
                 raise ValueError("prompts must be padded on the left, as left_pad does, the mask True for real tokens")
-            mask = self.mask.expand(len(prompt), 1, 1, -1)
+            mask = mask.expand(len(prompt), 1, 1, -1)
             self.mask = None if mask.all() else nn.functional.pad(mask, (0, self.max_len - prompt.shape[1]), value=True)
         create_mask = getattr(self.model.config, "mask", create_causal_mask)
         if self.caches is not None and create_mask is not create_causal_mask:

@@ -287,6 +287,8 @@ def test_a_step_that_fails_leaves_the_session_as_it_was(use_cache):
     padded, mask = left_pad([[3, 1, 4], [9, 2], [6]], pad_id=0)
     session, other = (Session(decoder(), 6, mask, None, use_cache) for _ in range(2))
     token, wrong = torch.tensor([[5], [7], [8]]), torch.tensor([[VOCAB], [0], [0]])
+    with pytest.raises(IndexError):
+        session.step(padded.masked_fill(padded == 9, VOCAB))
     for each in (session, other):
         each.step(padded)
     with pytest.raises(IndexError):
