@@ -1,6 +1,8 @@
 """What is installed, constraints.txt, environment.yml and pyproject.toml agree, and CI runs make test."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -92,3 +94,16 @@ def test_every_target_of_the_makefile_is_listed_by_make_help():
 def test_the_check_sees_a_package_that_is_missing():
     with pytest.raises(PackageNotFoundError):
         installed_requirements("no-such-distribution", extras=())
+
+
+def test_a_learner_needs_none_of_the_packages_of_the_tests():
+    """Every module of the course imports where what only `make test` installs is missing."""
+    program = (
+        "import importlib, pkgutil, sys, course_lib\n"
+        "for name in ('beartype', 'huggingface_hub', 'playwright', 'psutil', 'pytest', 'ruff', 'transformers'):\n"
+        "    sys.modules[name] = None\n"
+        "for module in pkgutil.walk_packages(course_lib.__path__, 'course_lib.'):\n"
+        "    importlib.import_module(module.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]
