@@ -5,6 +5,7 @@ also given `memory=model.encode(source, source_mask)`. Prompts of different leng
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,7 +77,7 @@ class Session:
         mask = None if self.mask is None else self.mask[..., :length]
         memory = () if self.memory is None else (self.memory,)
         try:
-            with evaluating(self.model):
+            with evaluating(self.model) if self.model.training else nullcontext():
                 given = ids if self.caches is not None else whole
                 hidden = self.model.hidden(given, *memory, mask=mask, caches=self.caches)
                 logits = self.model.head(hidden[:, -1])
