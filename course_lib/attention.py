@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.cache import KVCache
+from course_lib.checks import require_boolean
+from course_lib.config import head_size, kv_heads
 from course_lib.masks import create_causal_mask
 from course_lib.positions import rotate
 
@@ -53,7 +55,7 @@ def attention_weights(
         scores = scores + bias
     if mask is None:
         return scores.softmax(-1).to(q.dtype)
-    _require_boolean(mask)
+    require_boolean(mask)
     # The lowest finite number keeps every row finite; the product then makes forbidden weights exactly zero.
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return (scores.softmax(-1) * mask).to(q.dtype)
@@ -86,7 +88,7 @@ def attention(
         raise ValueError(f"the heads of q must be divisible by those of k, got {q.shape[-3]} and {k.shape[-3]}")
     if fused:
         if mask is not None:
-            _require_boolean(mask)
+            require_boolean(mask)
             mask = torch.atleast_2d(mask)
         if bias is not None:
             mask = bias.to(q.dtype) if mask is None else bias.to(q.dtype).masked_fill(~mask, -torch.inf)
@@ -173,9 +175,9 @@ class MultiHeadAttention(nn.Module):
     ):
         super().__init__()
         self.attention = attention
-        self.head_dim = _head_dim(d_model, num_heads, head_dim)
+        self.head_dim = head_size(d_model, num_heads, head_dim)
         self.num_heads = num_heads
-        self.num_kv_heads = _num_kv_heads(num_heads, num_kv_heads)
+        self.num_kv_heads = kv_heads(num_heads, num_kv_heads)
         self.W_qkv = nn.Linear(d_model, (num_heads + 2 * self.num_kv_heads) * self.head_dim, bias=bias)
         self.W_o = nn.Linear(num_heads * self.head_dim, d_model, bias=bias)
 
@@ -229,8 +231,8 @@ class CrossAttention(nn.Module):
     ):
         super().__init__()
         self.attention = attention
-        head_dim = _head_dim(d_model, num_heads, head_dim)
-        self.num_heads, self.num_kv_heads = num_heads, _num_kv_heads(num_heads, num_kv_heads)
+        head_dim = head_size(d_model, num_heads, head_dim)
+        self.num_heads, self.num_kv_heads = num_heads, kv_heads(num_heads, num_kv_heads)
         self.W_q = nn.Linear(d_model, num_heads * head_dim, bias=bias)
         self.W_k = nn.Linear(d_model, self.num_kv_heads * head_dim, bias=bias)
         self.W_v = nn.Linear(d_model, self.num_kv_heads * head_dim, bias=bias)
@@ -259,26 +261,3 @@ class CrossAttention(nn.Module):
         """
         k, v = self.W_k(encoder_output), self.W_v(encoder_output)
         return KeysValues(split_heads(k, self.num_kv_heads), split_heads(v, self.num_kv_heads))
-
-
-def _head_dim(d_model: int, num_heads: int, head_dim: int | None) -> int:
-    if num_heads < 1 or (head_dim is not None and head_dim < 1):
-        raise ValueError(f"num_heads and head_dim must be at least 1, got {num_heads} and {head_dim}")
-    if head_dim is not None:
-        return head_dim
-    if d_model % num_heads:
-        raise ValueError(f"d_model must be divisible by num_heads, got {d_model} and {num_heads}")
-    return d_model // num_heads
-
-
-def _num_kv_heads(num_heads: int, num_kv_heads: int | None) -> int:
-    if num_kv_heads is None:
-        return num_heads
-    if num_kv_heads < 1 or num_heads % num_kv_heads:
-        raise ValueError(f"num_heads must be divisible by num_kv_heads, got {num_heads} and {num_kv_heads}")
-    return num_kv_heads
-
-
-def _require_boolean(mask: Tensor) -> None:
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean, True = may attend, got {mask.dtype}")

@@ -3,7 +3,19 @@
 import torch
 from torch import Tensor
 
-__all__ = ["require_ids", "require_mask", "require_padding_mask"]
+__all__ = ["require_boolean", "require_ids", "require_mask", "require_padding_mask"]
+
+
+def require_boolean(mask: Tensor) -> None:
+    """Raise TypeError unless a mask is a boolean tensor.
+
+    >>> require_boolean(torch.ones(2))
+    Traceback (most recent call last):
+    TypeError: mask must be boolean, True = may attend, got torch.float32
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        given = mask.dtype if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
+        raise TypeError(f"mask must be boolean, True = may attend, got {given}")
 
 
 def require_ids(ids: Tensor) -> None:
@@ -31,7 +43,7 @@ def require_mask(mask: Tensor, batch: int, heads: int, q_len: int, k_len: int) -
     Traceback (most recent call last):
     ValueError: mask must fit (batch, heads, q_len, k_len) = (2, 4, 5, 5), got (2, 5)
     """
-    _require_boolean(mask)
+    require_boolean(mask)
     wanted = (batch, heads, q_len, k_len)
     fits = mask.ndim == 4 and mask.shape[3] == k_len
     if not fits or any(given not in (1, size) for given, size in zip(mask.shape, wanted, strict=True)):
@@ -43,17 +55,9 @@ def require_padding_mask(mask: Tensor, batch: int, k_len: int) -> None:
 
     >>> require_padding_mask(torch.ones(2, 1, 5, 5, dtype=torch.bool), batch=2, k_len=5)
     Traceback (most recent call last):
-    ValueError: mask must be a padding mask of shape (2, 1, 1, 5), cached tokens included, got (2, 1, 5, 5)
+    ValueError: mask must be a padding mask, (batch, 1, 1, k_len) = (2, 1, 1, 5), got (2, 1, 5, 5)
     """
-    _require_boolean(mask)
+    require_boolean(mask)
     if mask.shape not in ((batch, 1, 1, k_len), (1, 1, 1, k_len)):
-        raise ValueError(
-            f"mask must be a padding mask of shape {(batch, 1, 1, k_len)}, cached tokens included, "
-            f"got {tuple(mask.shape)}"
-        )
-
-
-def _require_boolean(mask: Tensor) -> None:
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        given = mask.dtype if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
-        raise TypeError(f"mask must be boolean, True = may attend, got {given}")
+        wanted = (batch, 1, 1, k_len)
+        raise ValueError(f"mask must be a padding mask, (batch, 1, 1, k_len) = {wanted}, got {tuple(mask.shape)}")

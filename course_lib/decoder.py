@@ -13,7 +13,7 @@ from course_lib.checks import require_ids, require_padding_mask
 from course_lib.masks import create_causal_mask
 from course_lib.positions import count_positions
 
-__all__ = ["Decoder", "DecoderConfig", "last_rows"]
+__all__ = ["Decoder", "DecoderConfig", "last_rows", "mask_and_positions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +70,8 @@ class Decoder(nn.Module):
         Raises ValueError or TypeError if ids or mask have another shape or type, or the sequence is longer than the
         positions reach.
         """
-        require_ids(ids)
-        k_len = ids.shape[1] + (caches[0].length if caches else 0)
-        if mask is not None:
-            require_padding_mask(mask, ids.shape[0], k_len)
-            positions = count_positions(mask)[:, -ids.shape[1] :] if positions is None else positions
-        mask = last_rows(self.config.mask, ids.shape[1], k_len, mask, ids.device)
-        return self.stack(self.embedding(ids), mask, positions, caches)
+        mask, counted = mask_and_positions(self.config.mask, ids, mask, caches)
+        return self.stack(self.embedding(ids), mask, counted if positions is None else positions, caches)
 
     def forward(
         self,
@@ -90,6 +85,33 @@ class Decoder(nn.Module):
         Shapes: as for `hidden`; returns (batch, seq, vocab_size).
         """
         return self.head(self.hidden(ids, mask, positions, caches))
+
+
+def mask_and_positions(
+    create_mask: Callable[..., Tensor],
+    ids: Int[Tensor, "batch seq"],
+    padding_mask: Bool[Tensor, "#batch 1 1 k_len"] | None = None,
+    caches: Sequence[KVCache] | None = None,
+) -> tuple[Bool[Tensor, "#batch 1 #seq k_len"] | None, Int[Tensor, "#batch seq"] | None]:
+    """Give what new tokens may see of themselves and of those in the caches, and where they stand.
+
+    create_mask and padding_mask as in `last_rows`.
+    Shapes: ids (batch, seq); returns the mask of `last_rows`, and positions (batch or 1, seq) that count real tokens,
+    or None where there is no padding to count around.
+    Raises ValueError or TypeError if ids or padding_mask have another shape or type.
+
+    >>> mask, positions = mask_and_positions(create_causal_mask, torch.tensor([[5, 8]]))
+    >>> mask.shape, positions
+    (torch.Size([1, 1, 2, 2]), None)
+    """
+    require_ids(ids)
+    q_len = ids.shape[1]
+    k_len = q_len + (caches[0].length if caches else 0)
+    if padding_mask is None:
+        return last_rows(create_mask, q_len, k_len, device=ids.device), None
+    require_padding_mask(padding_mask, len(ids), k_len)
+    mask = last_rows(create_mask, q_len, k_len, padding_mask, ids.device)
+    return mask, count_positions(padding_mask)[:, -q_len:]
 
 
 def last_rows(

@@ -40,13 +40,13 @@ class Encoder(nn.Module):
         self.stack = Stack(config)
         initialise(self, generator)
 
-    def hidden(
+    def forward(
         self,
         ids: Int[Tensor, "batch seq"],
         mask: Bool[Tensor, "#batch #heads #seq seq"] | None = None,
         positions: Int[Tensor, "#batch seq"] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """Give the hidden states, under the name that all models have for them.
+        """Give the hidden states.
 
         mask: who may look at whom; `create_padding_mask(lengths, seq)` where sequences were padded to one length.
         positions: where each token stands; without them real tokens are counted, so that padding moves nothing.
@@ -57,17 +57,12 @@ class Encoder(nn.Module):
         """
         return self.stack(self.embedding(ids), mask, self._positions(ids, mask, positions))
 
-    def forward(
-        self,
-        ids: Int[Tensor, "batch seq"],
-        mask: Bool[Tensor, "#batch #heads #seq seq"] | None = None,
-        positions: Int[Tensor, "#batch seq"] | None = None,
-    ) -> Float[Tensor, "batch seq d_model"]:
-        """Do what `hidden` does: an encoder's output is its hidden states.
+    def hidden(self, *args, **kwargs) -> Float[Tensor, "batch seq d_model"]:
+        """Do what calling the encoder does, under the name that all models have for their hidden states.
 
         Shapes: as there.
         """
-        return self.hidden(ids, mask, positions)
+        return self(*args, **kwargs)
 
     def _positions(self, ids: Tensor, mask: Tensor | None, positions: Tensor | None) -> Tensor | None:
         """Check what is given, and count the real tokens where there is padding."""

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from course_lib.attention import KeysValues
 from course_lib.bare import bare, evaluating
 from course_lib.cache import KVCache
 from course_lib.checks import require_ids, require_padding_mask
 from course_lib.decoder import Decoder
 from course_lib.masks import create_causal_mask
-from course_lib.padding import left_pad
 from course_lib.seq2seq import EncoderDecoder, Memory
 
-__all__ = ["KVCache", "Session", "generate", "left_pad", "sample", "stream"]
+__all__ = ["KVCache", "Session", "generate", "sample", "stream"]
 
 
 class Session:
@@ -123,7 +123,7 @@ class Session:
         if self.mask is not None:
             self.mask = self.mask[rows]
         if self.memory is not None:
-            layers = [type(kv)(kv.keys[rows], kv.values[rows]) for kv in self.memory.layers]
+            layers = [KeysValues(kv.keys[rows], kv.values[rows]) for kv in self.memory.layers]
             self.memory = Memory(layers, None if self.memory.mask is None else self.memory.mask[rows])
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from course_lib.checks import require_padding_mask
+
 __all__ = [
     "IGNORE",
     "mask_tokens",
@@ -133,7 +135,7 @@ def mask_tokens(
 
 
 def next_token_labels(
-    ids: Int[Tensor, "batch n"], mask: Bool[Tensor, "batch 1 1 n"] | None = None
+    ids: Int[Tensor, "batch n"], mask: Bool[Tensor, "#batch 1 1 n"] | None = None
 ) -> Int[Tensor, "batch n"]:
     """Label each position with the token after it (Radford et al. 2018, section 3.1).
 
@@ -152,16 +154,15 @@ def next_token_labels(
     labels[:, -1:] = IGNORE
     if mask is None:
         return labels
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean, True = real token, got {mask.dtype}")
-    if mask.shape != (len(ids), 1, 1, ids.shape[1]):
-        raise ValueError(f"mask must have shape {(len(ids), 1, 1, ids.shape[1])}, got {tuple(mask.shape)}")
+    require_padding_mask(mask, *ids.shape)
     real = mask[:, 0, 0]
     return labels.masked_fill(~(real & real.roll(-1, dims=1)), IGNORE)
 
 
 def next_token_loss(
-    logits: Float[Tensor, "batch n vocab"], ids: Int[Tensor, "batch n"], mask: Bool[Tensor, "batch 1 1 n"] | None = None
+    logits: Float[Tensor, "batch n vocab"],
+    ids: Int[Tensor, "batch n"],
+    mask: Bool[Tensor, "#batch 1 1 n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Give the loss of a causal language model: the logits at position t predict token t + 1.
 
@@ -181,7 +182,7 @@ def next_token_loss(
 def prefix_lm_labels(
     ids: Int[Tensor, "batch n"],
     prefix_lengths: int | Int[Tensor, " batch"],
-    mask: Bool[Tensor, "batch 1 1 n"] | None = None,
+    mask: Bool[Tensor, "#batch 1 1 n"] | None = None,
 ) -> Int[Tensor, "batch n"]:
     """Label each position with the token after it, if that token lies behind the prefix (Raffel et al. 2020, 3.2.1).
 
@@ -212,7 +213,7 @@ def prefix_lm_loss(
     logits: Float[Tensor, "batch n vocab"],
     ids: Int[Tensor, "batch n"],
     prefix_lengths: int | Int[Tensor, " batch"],
-    mask: Bool[Tensor, "batch 1 1 n"] | None = None,
+    mask: Bool[Tensor, "#batch 1 1 n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Give the loss of a prefix language model: next-token prediction, on the tokens behind the prefix only.
 

@@ -25,7 +25,7 @@ def left_pad(
     tensor([[0, 5],
             [6, 7]])
     """
-    ids, mask = right_pad([list(sequence)[::-1] for sequence in _lists(sequences)], pad_id, device)
+    ids, mask = right_pad([row[::-1] for row in _lists(sequences)], pad_id, device)
     return ids.flip(-1), mask.flip(-1)
 
 

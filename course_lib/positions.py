@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.config import Sizes
+from course_lib.config import Sizes, head_size
 
 __all__ = [
     "LearnedPositions",
@@ -113,8 +113,8 @@ class RotaryPositions(Positions):
 
     def __init__(self, sizes: Sizes, base: float = 10_000.0):
         super().__init__(sizes)
-        _require_even("head_dim", sizes.head_size)
-        self.head_dim, self.base = sizes.head_size, base
+        self.head_dim, self.base = head_size(sizes.d_model, sizes.num_heads, sizes.head_dim), base
+        _require_even("head_dim", self.head_dim)
 
     def rotation(self, positions: Int[Tensor, "#batch seq"]) -> tuple[Tensor, Tensor]:
         return rotation(positions, self.head_dim, self.base)

@@ -12,8 +12,8 @@ from course_lib.attention import CrossAttention, KeysValues
 from course_lib.blocks import Block, Stack, TransformerConfig, initialise
 from course_lib.cache import KVCache
 from course_lib.checks import require_ids, require_padding_mask
-from course_lib.config import Sizes
-from course_lib.decoder import last_rows
+from course_lib.config import Sizes, require_size
+from course_lib.decoder import mask_and_positions
 from course_lib.masks import create_causal_mask
 from course_lib.positions import Positions, count_positions
 
@@ -36,10 +36,8 @@ class EncoderDecoderConfig(TransformerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.num_decoder_layers is not None and type(self.num_decoder_layers) is not int:
-            raise TypeError(f"num_decoder_layers must be a whole number, got {self.num_decoder_layers!r}")
-        if self.num_decoder_layers is not None and self.num_decoder_layers < 1:
-            raise ValueError(f"num_decoder_layers must be at least 1, got {self.num_decoder_layers}")
+        if self.num_decoder_layers is not None:
+            require_size("num_decoder_layers", self.num_decoder_layers)
 
     @property
     def decoder_side(self) -> TransformerConfig:
@@ -144,13 +142,7 @@ class EncoderDecoder(nn.Module):
         Raises ValueError or TypeError if ids or mask have another shape or type, or the target is longer than the
         positions reach.
         """
-        require_ids(ids)
-        k_len = ids.shape[1] + (caches[0].length if caches else 0)
-        positions = None
-        if mask is not None:
-            require_padding_mask(mask, ids.shape[0], k_len)
-            positions = count_positions(mask)[:, -ids.shape[1] :]
-        mask = last_rows(create_causal_mask, ids.shape[1], k_len, mask, ids.device)
+        mask, positions = mask_and_positions(create_causal_mask, ids, mask, caches)
         source = [(keys_values, memory.mask) for keys_values in memory.layers]
         return self.decoder(self.embedding(ids), mask, positions, caches, source)
 

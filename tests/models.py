@@ -1,5 +1,6 @@
 """Small models of every kind for the tests, with weights that are not small, since small ones hide mistakes."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib.blocks import FeedForward, GatedFeedForward, PostNorm
-from course_lib.masks import create_sliding_window_mask
+from course_lib.masks import create_padding_mask, create_sliding_window_mask
 from course_lib.positions import RelativePositions, RotaryPositions, SinusoidalPositions
 
 BATCH, SEQ, VOCAB = 3, 11, 29
@@ -71,6 +72,26 @@ def talkative(model: nn.Module, seed: int = 0) -> nn.Module:
 
 def ids(batch: int = BATCH, seq: int = SEQ, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, VOCAB, (batch, seq), generator=torch.Generator().manual_seed(seed))
+
+
+LENGTHS = [SEQ, 7, 3]  # how much of each row is real, where rows are padded
+
+
+def padding(side: str) -> torch.Tensor:
+    mask = create_padding_mask(torch.tensor(LENGTHS), SEQ)
+    return mask.flip(-1) if side == "left" else mask
+
+
+def assert_padding_does_not_count(run: Callable[..., torch.Tensor], side: str) -> None:
+    """Other tokens in the padding change nothing, bit for bit, and each row is what it is alone."""
+    tokens, mask = ids(), padding(side)
+    real = mask[:, 0, 0]
+    assert real.sum(-1).tolist() == LENGTHS
+    before, after = run(tokens, mask), run(torch.where(real, tokens, other(tokens)), mask)
+    assert torch.equal(before[real], after[real])
+    assert before.isfinite().all()
+    for row in range(BATCH):
+        assert_same(before[row, real[row]], run(tokens[row, real[row]][None])[0])
 
 
 def other(tokens: torch.Tensor) -> torch.Tensor:

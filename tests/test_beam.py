@@ -7,7 +7,8 @@ import torch
 
 from course_lib.beam import beam_search
 from course_lib.decoder import Decoder, DecoderConfig
-from course_lib.generation import generate, left_pad
+from course_lib.generation import generate
+from course_lib.padding import left_pad
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from tests.models import SIZES, ids, talkative
 

@@ -26,6 +26,7 @@ OUR_OWN = {
     "last_rows",
     "leaks_future",
     "left_pad",
+    "mask_and_positions",
     "right_pad",
     "stream",
 }

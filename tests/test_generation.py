@@ -209,7 +209,7 @@ def test_writing_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="prompts must be padded on the left"):
         generate(decoder(), PROMPT, NEW, mask=right)
     for mask in (left_mask(6), left_mask(4), left_mask()[:2]):  # of another length, of another batch
-        with pytest.raises(ValueError, match=r"^mask must be a padding mask of shape \(3, 1, 1, 5\)"):
+        with pytest.raises(ValueError, match=r"^mask must be a padding mask, \(batch, 1, 1, k_len\) = \(3, 1, 1, 5\)"):
             Session(decoder(), 14, mask).step(PROMPT)
 
 

@@ -284,7 +284,7 @@ IDS, LOGITS = torch.tensor([[4, 5, 6]]), torch.zeros(1, 3, 7)
         ),
         (
             lambda: unwrap(next_token_labels)(IDS, real_tokens("xx")),
-            "mask must have shape (1, 1, 1, 3), got (1, 2)",
+            "mask must be a padding mask, (batch, 1, 1, k_len) = (1, 1, 1, 3), got (1, 2)",
         ),
         (
             lambda: unwrap(prefix_lm_labels)(IDS, torch.tensor([1, 2])),
@@ -298,7 +298,7 @@ def test_wrong_values_are_refused_with_the_numbers(call, message):
 
 
 def test_a_mask_that_is_not_boolean_is_refused():
-    with pytest.raises(TypeError, match=r"^mask must be boolean, True = real token, got torch\.int64$"):
+    with pytest.raises(TypeError, match=r"^mask must be boolean, True = may attend, got torch\.int64$"):
         unwrap(next_token_labels)(IDS, torch.ones_like(IDS))
 
 

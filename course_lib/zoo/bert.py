@@ -47,7 +47,7 @@ class Bert(Encoder):
             if added is not None:
                 initialise(added, generator)
 
-    def hidden(
+    def forward(
         self,
         ids: Tensor,
         mask: Tensor | None = None,
@@ -56,24 +56,11 @@ class Bert(Encoder):
     ) -> Tensor:
         """Give the hidden states; token_types (batch, seq) says which sentence a token belongs to, 0 if not given.
 
-        Shapes: as in `Encoder.hidden`.
+        Shapes: as in `Encoder.forward`.
         """
         positions = self._positions(ids, mask, positions)
         types = torch.zeros_like(ids) if token_types is None else token_types
         return self.stack(self.embedding(ids) + self.token_types(types), mask, positions)
-
-    def forward(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        positions: Tensor | None = None,
-        token_types: Tensor | None = None,
-    ) -> Tensor:
-        """Do what `hidden` does.
-
-        Shapes: as there.
-        """
-        return self.hidden(ids, mask, positions, token_types)
 
     def pooled(self, hidden: Tensor) -> Tensor:
         """Sum up hidden states in the first token's (Devlin et al. 2018, section 3.1), the input of its heads.

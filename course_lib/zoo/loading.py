@@ -28,7 +28,7 @@ def load(name_or_folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.M
     `EncoderDecoder`. Only safetensors are read: a pickled file could run code.
 
     name_or_folder: a folder with config.json and safetensors, or the name of a published model, which is fetched with
-    the package huggingface_hub (pip install "course-lib[hub]") and kept in its cache.
+    the package huggingface_hub (pip install huggingface_hub) and kept in its cache.
     dtype: of the weights in memory, whatever they were stored as.
     Raises CourseError, in one sentence, for each way in which it can fail; nothing is half loaded. Raises ValueError if
     dtype is none of floating-point numbers.
@@ -65,7 +65,7 @@ def _fetched(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise CourseError(
-            'published weights are fetched with huggingface_hub: pip install "course-lib[hub]", or give a folder.'
+            "published weights are fetched with a missing package: pip install huggingface_hub, or give a folder."
         ) from None
     organisation = next(org for family, org in ORGANISATIONS.items() if name.startswith(family))
     wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json"]

@@ -21,9 +21,10 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
     """Make the model of a checkpoint, without weights, and its tensors under our names."""
     projection = checkpoint.word("feed_forward_proj")
     gated, name = projection.startswith("gated-"), projection.removeprefix("gated-")
-    relative = _relative(
-        checkpoint.size("relative_attention_num_buckets"),
-        checkpoint.size("relative_attention_max_distance", missing=128, most=2**31 - 1),
+    relative = partial(
+        RelativePositions,
+        num_buckets=checkpoint.size("relative_attention_num_buckets"),
+        max_distance=checkpoint.size("relative_attention_max_distance", missing=128, most=2**31 - 1),
     )
     num_layers = checkpoint.size("num_layers")
     if checkpoint.flag("tie_word_embeddings", missing=True):
@@ -47,25 +48,17 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
     checkpoint.ignore_copy("decoder.embed_tokens.weight", "shared.weight")
     checkpoint.ignore("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight")  # of old, and not used
     tensors = checkpoint.translate(_names(config, gated))
+    d_kv = checkpoint.size("d_kv")
     for name in tensors:  # in double precision, so that the weights are rounded once, to the type they will have
         if name.endswith("self_attention.layer.W_qkv.weight"):
             tensors[name] = tensors[name].double()
-            tensors[name][: config.num_heads * config.head_size] *= config.head_size**0.5
+            tensors[name][: config.num_heads * d_kv] *= d_kv**0.5
         elif name.endswith("cross_attention.layer.W_q.weight"):
-            tensors[name] = tensors[name].double() * config.head_size**0.5
+            tensors[name] = tensors[name].double() * d_kv**0.5
     # Files of today say whether logits are scaled; those of old had it follow from the head.
     if checkpoint.flag("scale_decoder_outputs", missing=config.tied):
         tensors["decoder.norm_out.weight"] = tensors["decoder.norm_out.weight"].double() / config.d_model**0.5
     return EncoderDecoder(config), tensors
-
-
-def _relative(num_buckets: int, max_distance: int) -> partial[RelativePositions]:
-    if num_buckets < 4 or max_distance <= num_buckets // 2:
-        raise ValueError(
-            "relative_attention_num_buckets must be at least 4 and relative_attention_max_distance more than half of "
-            f"it, got {num_buckets} and {max_distance}"
-        )
-    return partial(RelativePositions, num_buckets=num_buckets, max_distance=max_distance)
 
 
 def _names(config: EncoderDecoderConfig, gated: bool) -> dict[str, str | tuple[str, ...]]:

@@ -106,8 +106,8 @@ def test_a_file_is_no_folder(originals):
 
 def test_without_the_package_that_fetches(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    install = 'pip install "course-lib[hub]", or give a folder.'
-    assert refusal("gpt2") == f"published weights are fetched with huggingface_hub: {install}"
+    install = "pip install huggingface_hub, or give a folder."
+    assert refusal("gpt2") == f"published weights are fetched with a missing package: {install}"
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["told to be offline", "no way out"])
@@ -246,8 +246,8 @@ def test_a_setting_we_cannot_honour(copy, kind, setting, value, only):
     [
         ("bert", {"num_attention_heads": 3}, "d_model must be divisible by num_heads, got 26 and 3"),
         ("gpt2", {"n_head": 5}, "d_model must be divisible by num_heads, got 26 and 5"),
-        ("t5", {"relative_attention_num_buckets": 3}, "relative_attention_num_buckets must be at least 4"),
-        ("t5", {"relative_attention_max_distance": 4}, "relative_attention_max_distance more than half of it"),
+        ("t5", {"relative_attention_num_buckets": 3}, "num_buckets must be at least 2 for each direction, got 3"),
+        ("t5", {"relative_attention_max_distance": 4}, "max_distance must be more than 4, which have a bucket each"),
     ],
 )
 def test_sizes_that_cannot_go_together(copy, kind, changed, said):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from course_lib import zoo
 from course_lib.beam import beam_search
-from course_lib.generation import generate, left_pad
-from course_lib.masks import create_padding_mask
+from course_lib.generation import generate
+from course_lib.padding import left_pad, right_pad
 from tests.zoo.published import gpt2, ids, saved, t5
 
 VOCAB, NEW, BEAMS = 23, 11, 3
@@ -36,8 +36,7 @@ class Pair:
             self.ids, self.mask = left_pad(rows, pad_id=PAD)
             self.prompt, self.given = self.ids, {"mask": self.mask}
         else:
-            self.ids, self.mask = left_pad([row[::-1] for row in rows], pad_id=PAD)
-            self.ids, self.mask = self.ids.flip(1), create_padding_mask(torch.tensor(LENGTHS), 7)
+            self.ids, self.mask = right_pad(rows, pad_id=PAD)
             self.prompt = torch.zeros(4, 1, dtype=torch.long)
             self.given = {"memory": self.ours.encode(self.ids, self.mask)}
         self.stops = self.tokens_that_come_late()
