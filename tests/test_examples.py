@@ -14,7 +14,8 @@ from course_lib import masks, zoo
 from tests.conftest import REFERENCE
 
 ZOO = [f"course_lib.zoo.{module.name}" for module in pkgutil.iter_modules(zoo.__path__)]
-MODULES = ["course_lib.bare", "course_lib.checks", "course_lib.config", *REFERENCE, *ZOO]
+OTHERS = ["course_lib.bare", "course_lib.checks", "course_lib.config", "course_lib.training"]
+MODULES = [*OTHERS, *REFERENCE, *ZOO]
 # These need a checkpoint on disk, which tests/zoo makes; the others are records, explained where they come from.
 WITHOUT_EXAMPLE = {"Checkpoint", "from_checkpoint", "load", "KeysValues", "Memory"}
 # What no paper describes, since it is our own or plain bookkeeping.
