@@ -7,7 +7,7 @@ LAB_FLAGS ?=
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench release format cpu-torch system clean
+.PHONY: help lab test lint bench release reference format cpu-torch system clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -29,6 +29,9 @@ bench: $(VENV)/.test-installed ## run every measurement in benchmarks/
 
 release: $(VENV)/.lab-installed ## make notebooks/ from solutions/
 	$(BIN)/course release
+
+reference: $(VENV)/.test-installed ## run every solution and ship what it measured (minutes)
+	$(BIN)/python -m tools.reference_results
 
 format: $(VENV)/.test-installed ## repair what ruff can repair by itself
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,7 @@
-"""The learner's lab book: what a lesson measured, kept in one small JSON file for the lessons that follow."""
+"""The learner's lab book: what a lesson measured, kept in one small JSON file for the lessons that follow.
+
+For lessons not run yet the course ships results of its own, measured by the solutions (`make reference`).
+"""
 
 import json
 import os
@@ -8,8 +11,9 @@ from typing import Any
 
 from course_lib.errors import CourseError
 
-__all__ = ["path", "recall", "record"]
+__all__ = ["REFERENCE", "is_own", "path", "recall", "record"]
 
+REFERENCE = Path(__file__).with_name("reference_results.json")
 _NOTHING = object()
 
 
@@ -23,7 +27,7 @@ def record(key: str, value: Any) -> None:
 
     key: lesson and name, "01.allowed_pairs". value: what JSON can hold and give back equal: None, bool, int,
     finite float, str, lists of these, dicts of these with str keys.
-    A lab book that cannot be read is set aside beside the new one, under a name of its own.
+    A lab book that cannot be read is set aside beside the new one, under a name of its own, and that is said.
     Raises CourseError if the value is not of that kind.
     """
     _require_json(key, value)
@@ -36,16 +40,24 @@ def record(key: str, value: Any) -> None:
 
 
 def recall(key: str, default: Any = _NOTHING) -> Any:
-    """Give back the result recorded under `key`, or `default` where there is none.
+    """Give back the result recorded under `key`; if the learner has none, the course's own; else `default`.
 
-    Raises CourseError if there is no such result and no default.
+    Raises CourseError if there is no such result at all and no default.
     """
     book = _read(path()) or {}
     if key in book:
         return book[key]
+    shipped = _read(REFERENCE) or {}
+    if key in shipped:
+        return shipped[key]
     if default is _NOTHING:
         raise CourseError(f"Nothing is recorded under {key!r} yet: run lesson {key.split('.')[0]} first.")
     return default
+
+
+def is_own(key: str) -> bool:
+    """Say whether the learner measured the result under `key`, which is otherwise the course's own or nobody's."""
+    return key in (_read(path()) or {})
 
 
 def _read(file: Path) -> dict[str, Any] | None:
@@ -64,6 +76,7 @@ def _set_aside(file: Path) -> None:
     while (aside := file.with_name(f"{file.stem}.damaged-{number}{file.suffix}")).exists():
         number += 1
     file.rename(aside)
+    print(f"The lab book could not be read: it is kept as {aside}, and a new one begins.")
 
 
 def _write(file: Path, book: dict[str, Any]) -> None:

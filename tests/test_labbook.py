@@ -42,6 +42,23 @@ def test_without_course_home_the_book_lies_in_the_current_directory(tmp_path, mo
     assert (tmp_path / ".course" / "labbook.json").exists()
 
 
+def test_where_the_learner_has_no_result_the_courses_own_stands_in(home, tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped.json"
+    shipped.write_text('{"03.accuracy": 0.5}', encoding="utf-8")
+    monkeypatch.setattr(labbook, "REFERENCE", shipped)
+    assert labbook.recall("03.accuracy") == labbook.recall("03.accuracy", default=None) == 0.5
+    assert not labbook.is_own("03.accuracy")
+    labbook.record("03.accuracy", 0.75)
+    assert labbook.recall("03.accuracy") == 0.75
+    assert labbook.is_own("03.accuracy")
+    assert json.loads(shipped.read_text(encoding="utf-8")) == {"03.accuracy": 0.5}
+
+
+def test_the_grading_build_has_no_shipped_results_and_needs_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(labbook, "REFERENCE", tmp_path / "nothing.json")
+    assert labbook.recall("03.accuracy", default="none") == "none"
+
+
 @pytest.mark.parametrize("value", [{1: "a"}, (1, 2), math.nan, math.inf, {2}, object(), b"x", [1, {"a": (2,)}]])
 def test_what_json_would_refuse_or_change_is_refused(value, home):
     with pytest.raises(CourseError, match=r"^The lab book cannot keep '01.a': it takes None, bool"):
@@ -50,7 +67,7 @@ def test_what_json_would_refuse_or_change_is_refused(value, home):
 
 
 @pytest.mark.parametrize("damaged", [b"{ not json", b"", b"[1, 2]", b"\xff\xfe{}"])
-def test_a_damaged_book_is_set_aside_whole(home, damaged):
+def test_a_damaged_book_is_set_aside_whole_and_that_is_said(home, damaged, capfd):
     book = home / "labbook.json"
     for number in (1, 2):
         book.write_bytes(damaged)
@@ -58,7 +75,10 @@ def test_a_damaged_book_is_set_aside_whole(home, damaged):
         assert book.read_bytes() == damaged
         labbook.record("01.a", number)
         assert labbook.recall("01.a") == number
-        assert (home / f"labbook.damaged-{number}.json").read_bytes() == damaged
+        aside = home / f"labbook.damaged-{number}.json"
+        assert aside.read_bytes() == damaged
+        said = f"The lab book could not be read: it is kept as {aside}, and a new one begins.\n"
+        assert capfd.readouterr() == (said, "")
 
 
 def test_a_crash_while_writing_leaves_the_old_book(home, monkeypatch):
