@@ -1,0 +1,1 @@
+"""The worlds of the course: data made at run time from a generator, in seconds, without a download."""
