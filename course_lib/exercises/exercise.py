@@ -26,6 +26,8 @@ class Exercise:
     misconceptions: name -> (wrong implementation, hint). variants: name -> further ways to make the same mistake.
     alternatives: right implementations, written differently.
     hints: from a nudge to nearly the answer. forbidden: name that must not be used -> the sentence that says so.
+    allowed: modules of course_lib that may be used, since they give no part of the answer.
+    optional: checked and not graded; its points count nowhere.
     """
 
     side: RunSide
@@ -38,6 +40,8 @@ class Exercise:
     difficulty: int = 1
     minutes: int = 5
     forbidden: Mapping[str, str] = field(default_factory=dict)
+    allowed: Sequence[str] = ()
+    optional: bool = False
     variants: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
 
     @property

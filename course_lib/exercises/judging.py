@@ -33,6 +33,8 @@ CHANGED = "the call changed its arguments in place; work on copies"
 SIZES = re.compile(r"(?<!dimension )(?<!dim )\b\d+")
 NAMES = re.compile(r"^[\w.<>]+(?=\(\))|(?<=argument: )'\w+'")
 EXACT, PARTLY, ERRORS = 1.0, 0.5, 0.1  # how sure a likeness is, the less sure ones at least this
+# How many roundings apart two right answers in half precision may be: each step on the way to one is rounded.
+HALF, ROUNDINGS = (torch.float16, torch.bfloat16), 16
 
 
 class Misconception(NamedTuple):
@@ -99,7 +101,8 @@ class Judge(Protocol):
 class Equality:
     """Each case must give what the reference gives, to a stated tolerance.
 
-    rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers.
+    rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers. Tensors
+    in half precision are compared as loosely as their few digits ask for.
     untouched: the group that loses its points when a call changes its arguments; None means the case's own group.
     explain: says more about a case than "expected True, got False", for answers that hold no picture.
     inputs: names the arguments of a case that are drawn beside the answer.
@@ -180,14 +183,15 @@ class Equality:
     def _same(self, mine: Wrong, theirs: Wrong) -> bool:
         """Say whether two wrong answers are the same mistake.
 
-        Errors need the same words as well; of two wrong dtypes, one is as good as the other.
+        Errors need the same words as well, unless another error is expected: then its type is the answer. Of two wrong
+        dtypes, one is as good as the other.
         """
         got, other, want = mine.got, theirs.got, mine.want
         if got is None or other is None:
             return got is other
         if got.kind == other.kind == "bool":
             return got.value == other.value
-        if got.kind == "error" and _words(got) != _words(other):
+        if got.kind == "error" and want.kind != "error" and _words(got) != _words(other):
             return False
         if got.kind == other.kind == want.kind == "tensor" and want.value.dtype not in (
             got.value.dtype,
@@ -282,6 +286,9 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
         return Failure("expected values, got a tensor on the device 'meta', which has none")
     if torch.equal(mine, right):
         return None
+    if right.dtype in HALF:
+        rounding = ROUNDINGS * torch.finfo(right.dtype).eps
+        rtol, atol = max(rtol, rounding), max(atol, rounding)
     different = ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
     if not different.any():
         return None

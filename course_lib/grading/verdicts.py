@@ -115,7 +115,7 @@ def _note(name: str, heading: str, lines: list[str], facts: dict[str, str]) -> N
 def _verdict(
     exercise: Exercise, entry: dict[str, Any], before: list[dict[str, Any]], sources: list[str], seed: int
 ) -> Verdict:
-    shortcut = find_shortcut(sources, exercise.side.name, exercise.forbidden)
+    shortcut = find_shortcut(sources, exercise.side.name, exercise.forbidden, exercise.allowed)
     if shortcut is not None:
         return exercise.refuse("forbidden", shortcut)
     if entry["evidence"] is not None:

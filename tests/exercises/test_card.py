@@ -77,6 +77,21 @@ def test_inputs_are_drawn_above_the_answer_as_they_broadcast():
     ]
 
 
+def test_numbers_are_drawn_under_their_mask():
+    mask, weights = torch.ones(2, 2).tril().bool(), torch.tensor([[[[1.0, 0.0], [0.25, 0.75]]]])
+    failure = Failure("the first is [0][0][0][1]", "f(mask)", weights, weights.mT, (("mask", mask),))
+    assert failed(failure).split("\n")[-8:] == [
+        "  mask",
+        "  ■ ·",
+        "  ■ ■",
+        "",
+        "  expected     yours",
+        "     1    0       1 0.25",
+        "  0.25 0.75       0 0.75",
+        "  (■ True = may attend, · False; rows are queries)",
+    ]
+
+
 def test_the_line_that_raised_stands_alone():
     sentence = "your code raised ValueError: no\nIn line 3 of f: x = x & y"
     assert failed(Failure(sentence, "f(x)")).endswith(

@@ -158,6 +158,23 @@ def test_an_error_that_also_writes_into_its_arguments_is_another_mistake():
     assert alike(clean, writing, untouched="kept") == 0
 
 
+def test_half_precision_is_compared_by_its_own_digits():
+    right = torch.full((3,), 0.5)
+    assert said(right + 0.01, right) is not None
+    assert said((right + 0.01).bfloat16(), right.bfloat16()) is None
+    assert said((right + 0.01).half(), right.half()) is None
+    assert said((right + 0.5).bfloat16(), right.bfloat16()) is not None
+    assert said((right + 0.05).half(), right.half()) is not None
+
+
+def test_where_an_error_is_expected_any_words_do():
+    right = [Observation("error", "ValueError", text="10 is not divisible by 3")]
+    mine, theirs = _errors("shape [3] is invalid"), _errors("they are not of one size")
+    assert alike(mine, theirs, CASES[:1], right) == EXACT
+    assert alike(mine, [Observation("error", "AssertionError")], CASES[:1], right) == 0
+    assert alike(mine, _ints(3), CASES[:1], right) == 0
+
+
 def test_two_wrong_dtypes_are_the_same_mistake():
     right = [observe(torch.ones(2).bool())]
     seen, other = [observe(torch.ones(2))], [observe(torch.ones(2, dtype=torch.int64))]

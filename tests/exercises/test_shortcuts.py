@@ -70,6 +70,23 @@ def test_the_course_itself_is_a_shortcut_everywhere(source: str):
     assert sentence.startswith("f uses course_lib")
 
 
+@pytest.mark.parametrize(
+    ("source", "free"),
+    [
+        ("from course_lib.masks import create_causal_mask\ndef f(n):\n    return create_causal_mask(n)", True),
+        ("from course_lib import masks\ndef f(n):\n    return masks.create_causal_mask(n)", True),
+        ("def f(n):\n    import course_lib.masks as m\n    return m.create_causal_mask(n)", True),
+        ("from course_lib import attention\ndef f(n):\n    return attention.split_heads(n)", False),
+        ("from course_lib.masks_of_others import create\ndef f(n):\n    return create(n)", False),
+        ("from course_lib.masks import create_causal_mask as c\nfrom course_lib import attention as a\n"
+         "def f(n):\n    return a.attention(c(n))", False),
+    ],
+)  # fmt: skip
+def test_a_module_may_be_allowed_and_the_others_stay_forbidden(source: str, free: bool):
+    assert (find_shortcut([source], "f", {}, ("course_lib.masks",)) is None) is free
+    assert find_shortcut([source], "f", {"create_causal_mask": "no", "create": "no", "attention": "no"}) is not None
+
+
 def test_an_own_function_under_a_name_of_the_course_is_free():
     sources = [
         "from course_lib.masks import create_causal_mask",
