@@ -111,12 +111,10 @@ def table(
     return f"<table><caption>{escape(caption)}</caption>{top}{body}</table>"
 
 
-def choice(description: str, options: Sequence, value: object = None) -> widgets.ToggleButtons:
-    """Make a row of buttons of which one is down: the first, or that of `value`."""
-    buttons = widgets.ToggleButtons(options=options, description=description, style=LABELS)
-    buttons.style.button_width = "120px"
-    if value is not None:
-        buttons.value = value
+def choice(description: str, options: Sequence, value: object, width: int = 120) -> widgets.ToggleButtons:
+    """Make a row of buttons of which one is down, that of `value`. width: of each, in pixels."""
+    buttons = widgets.ToggleButtons(options=options, value=value, description=description, style=LABELS)
+    buttons.style.button_width = f"{width}px"
     return buttons
 
 
