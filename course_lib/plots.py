@@ -4,7 +4,8 @@ Colours are from the palette of Okabe and Ito (2008), which stays apart for colo
 relies on colour alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 import torch
@@ -12,12 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator
 from torch import Tensor
 
-__all__ = ["plot_masks", "plot_pair_counts", "plot_weights"]
+from course_lib.training import History
+
+__all__ = ["plot_history", "plot_lines", "plot_masks", "plot_pair_counts", "plot_panels", "plot_weights"]
+
+Lines = Mapping[str, Mapping[float, float]]  # name -> {x: y}
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PALE, INK = "#F2F2F2", "#222222"
+PALE, GREY, INK = "#F2F2F2", "#666666", "#222222"
 SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (ORANGE, "D", ":"))
 FONT = 11
 
@@ -32,9 +38,9 @@ def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
     if not masks:
         raise ValueError("plot_masks needs at least one mask, got none")
     n = len(tokens)
+    grids = [_as_grid(mask, n) for mask in masks.values()]
     fig, axes = _panels(len(masks), side=1.4 + 0.38 * n)
-    for ax, (title, mask) in zip(axes, masks.items(), strict=True):
-        grid = _as_grid(mask, n)
+    for ax, title, grid in zip(axes, masks, grids, strict=True):
         ax.imshow(grid.numpy(), cmap=ListedColormap([PALE, BLUE]), vmin=0, vmax=1)
         for i in range(n):
             for j in range(n):
@@ -56,10 +62,10 @@ def plot_weights(weights: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure
     if not weights:
         raise ValueError("plot_weights needs at least one grid of weights, got none")
     n = len(tokens)
+    grids = [_as_grid(weight.detach(), n) for weight in weights.values()]
     fig, axes = _panels(len(weights), side=1.5 + 0.5 * n)
     shades = LinearSegmentedColormap.from_list("weights", ["white", BLUE])
-    for ax, (title, weight) in zip(axes, weights.items(), strict=True):
-        grid = _as_grid(weight.detach(), n)
+    for ax, title, grid in zip(axes, weights, grids, strict=True):
         ax.imshow(grid.numpy(), cmap=shades, vmin=0, vmax=1)
         for i in range(n):
             for j in range(n):
@@ -72,24 +78,175 @@ def plot_weights(weights: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure
 def plot_pair_counts(counts: Mapping[str, Mapping[int, int]]) -> Figure:
     """Draw how many pairs each mask allows as the sequence grows, one labelled line for each mask.
 
-    counts: name of the mask -> {length: allowed pairs}.
-    Raises ValueError with more masks than there are line styles to tell them apart.
+    counts: name of the mask -> {length: allowed pairs}. Errors as in `plot_panels`.
     """
-    if len(counts) > len(SERIES):
-        raise ValueError(f"plot_pair_counts draws at most {len(SERIES)} masks, got {len(counts)}")
+    return plot_lines(counts, "tokens in the sequence", "allowed pairs")
+
+
+def plot_lines(lines: Lines, xlabel: str, ylabel: str, log: bool = False) -> Figure:
+    """Draw lines with their names at their ends.
+
+    lines: name -> {x: y}. log: both axes logarithmic. Errors as in `plot_panels`.
+    """
+    return plot_panels({ylabel: lines}, xlabel, log)
+
+
+def plot_panels(
+    panels: Mapping[str, Lines], xlabel: str, log: bool = False, guides: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw charts of lines side by side, such as time and memory against length; a name looks the same in each.
+
+    panels: what the y axis shows -> name -> {x: y}. log: both axes logarithmic.
+    guides: name -> power, such as {"n²": 2}: dotted lines that grow so, from below the smallest value; log only.
+    Raises ValueError if there is nothing to draw, if there are more names than line styles, for guides without log,
+    or if log is asked for numbers that are not above 0.
+    """
+    _require_lines({name: line for lines in panels.values() for name, line in lines.items()})
+    for ylabel, lines in panels.items():
+        if not lines:
+            raise ValueError(f"every panel needs at least one line, got none for {ylabel!r}")
+    if guides and not log:
+        raise ValueError("guides are straight on logarithmic axes only: give log=True")
+    lowest = min(number for lines in panels.values() for line in lines.values() for xy in line.items() for number in xy)
+    if log and lowest <= 0:
+        raise ValueError(f"logarithmic axes need numbers above 0, got {lowest}")
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    fig, axes = plt.subplots(1, len(panels), figsize=(7 if len(panels) == 1 else 5.4 * len(panels), 4.2), squeeze=False)
+    for ax, (ylabel, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, line in lines.items():
+            x, y = zip(*sorted(line.items()), strict=True)
+            colour, marker, dashes = SERIES[names.index(name)]
+            ax.plot(x, y, color=colour, marker=marker, linestyle=dashes, linewidth=2)
+            _name_end(ax, name, x[-1], y[-1], colour)
+        for name, power in (guides or {}).items():
+            _draw_guide(ax, name, power, lines)
+        _dress(ax, xlabel, ylabel)
+        if log:
+            _make_logarithmic(ax)
+        elif ax.dataLim.y0 >= 0:
+            ax.set_ylim(bottom=0)
+    return _finish_charts(fig)
+
+
+def plot_history(
+    histories: Mapping[str, History],
+    floors: Mapping[str, float] | None = None,
+    smooth: int = 20,
+    ylabel: str = "loss (nats per token)",
+) -> Figure:
+    """Draw the loss of training runs: the running mean, and behind it, pale, the loss of every step.
+
+    histories: name -> what `training.train` gave. floors: name -> a loss that cannot be passed, such as the entropy
+    of the language, drawn as a dotted line. smooth: steps in the running mean; 1 draws the steps themselves.
+    Raises ValueError if there is nothing to draw, or if there are more runs than line styles.
+    """
+    _require_lines({name: history.loss for name, history in histories.items()})
     fig, ax = plt.subplots(figsize=(7, 4.2))
-    for (name, line), (colour, marker, dashes) in zip(counts.items(), SERIES, strict=False):
-        lengths, pairs = list(line), list(line.values())
-        ax.plot(lengths, pairs, color=colour, marker=marker, linestyle=dashes, linewidth=2)
-        ax.text(lengths[-1] * 1.03, pairs[-1], name, color=INK, fontsize=FONT, va="center")
-    ax.set_xlabel("tokens in the sequence", fontsize=FONT)
-    ax.set_ylabel("allowed pairs", fontsize=FONT)
+    for k, ((name, history), (colour, marker, dashes)) in enumerate(zip(histories.items(), SERIES, strict=False)):
+        steps, mean = range(1, history.steps + 1), _running_mean(history.loss, smooth)
+        apart = max(len(mean) // 8, 1)  # few markers, and none on top of the marker of another run
+        if smooth > 1:
+            ax.plot(steps, history.loss, color=colour, alpha=0.25, linewidth=1, zorder=1)
+        markers = {"marker": marker, "markevery": (k * apart // len(histories), apart)}
+        ax.plot(steps, mean, color=colour, linestyle=dashes, linewidth=2, **markers)
+        _name_end(ax, name, len(mean), mean[-1], colour)
+    longest = max(history.steps for history in histories.values())
+    for name, value in (floors or {}).items():
+        ax.plot([1, longest], [value, value], color=INK, linestyle=":", linewidth=1.5)
+        _name_end(ax, name, longest, value, INK)
+    _dress(ax, "training step", ylabel)
+    return _finish_charts(fig)
+
+
+def _require_lines(lines: Mapping[str, Sized]) -> None:
+    if not lines:
+        raise ValueError("a chart needs at least one line, got none")
+    if len(lines) > len(SERIES):
+        raise ValueError(f"a chart can tell at most {len(SERIES)} lines apart, got {len(lines)}")
+    for name, line in lines.items():
+        if not line:
+            raise ValueError(f"a line needs at least one point, got none for {name!r}")
+
+
+def _running_mean(values: Sequence[float], width: int) -> list[float]:
+    """Average each value with its neighbours, `width` values in all; fewer at both ends."""
+    left, right = width // 2, (width + 1) // 2
+    windows = (values[max(i - left, 0) : i + right] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
+
+
+def _draw_guide(ax: Axes, name: str, power: float, lines: Lines) -> None:
+    """Draw a dotted line that grows like x to that power; all of a chart start in one point below what is drawn."""
+    start, end = (pick(x for line in lines.values() for x in line) for pick in (min, max))
+    low = min(y for line in lines.values() for y in line.values()) / 2
+    high = low * (end / start) ** power
+    ax.plot([start, end], [low, high], color=GREY, linestyle=":", linewidth=1.5, zorder=1)
+    _name_end(ax, name, end, high, GREY)
+
+
+def _dress(ax: Axes, xlabel: str, ylabel: str) -> None:
+    """Give a chart of lines its labels, its grid and plain numbers."""
+    ax.set_xlabel(xlabel, fontsize=FONT)
+    ax.set_ylabel(ylabel, fontsize=FONT)
     ax.tick_params(labelsize=FONT - 1)
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.set_ylim(bottom=0)
+    if all(x == int(x) for line in ax.lines for x in line.get_xdata()):
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.xaxis.set_major_formatter(_plain)
+    ax.yaxis.set_major_formatter(_plain)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color=PALE)
+
+
+def _make_logarithmic(ax: Axes) -> None:
+    """Make both axes logarithmic, with at most eight ticks on x, at lengths that were measured."""
+    ax.loglog()
+    ticks = sorted({x for line in ax.lines for x in line.get_xdata()})
+    ax.set_xticks(ticks[:: -(-len(ticks) // 8)])
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    ax.xaxis.set_major_formatter(_plain)
+    ax.yaxis.set_major_formatter(_plain)
+    ax.minorticks_off()
+
+
+def _plain(number: float, position: int | None = None) -> str:
+    """Write a number without powers of ten: 2,048 or 0.001."""
+    return f"{number:,.9f}".rstrip("0").rstrip(".")
+
+
+def _name_end(ax: Axes, name: str, x: float, y: float, colour: str) -> None:
+    """Write a name for the line that ends there; `_finish_charts` puts it where it has room."""
+    thread = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+    ax.annotate(
+        name, (x, y), (x, y), color=INK, fontsize=FONT, va="center", arrowprops=thread, annotation_clip=False
+    )
+
+
+def _finish_charts(fig: Figure) -> Figure:
+    """Put the names in a column where the longest line ends, each beside its own end or as near as it has room."""
+    for _ in range(2):  # room taken by names makes the charts narrower, which moves their ends
+        fig.tight_layout()
+        for ax in fig.axes:
+            ends = [ax.transData.transform(note.xy) for note in ax.texts]
+            point = fig.dpi / 72
+            floor, ceiling = ax.bbox.y0, ax.bbox.y1
+            column = max(x for x, _ in ends) + 10 * point
+            heights = _spread([y for _, y in ends], 1.3 * FONT * point, floor, ceiling)
+            for note, height in zip(ax.texts, heights, strict=True):
+                note.set_position(ax.transData.inverted().transform((column, height)))
     return _finish(fig)
+
+
+def _spread(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move heights as little as possible so that they lie at least `gap` apart, between low and high."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    blocks: list[list[float]] = []  # heights that touch one another, less the gaps below them
+    for rank, i in enumerate(order):
+        blocks.append([heights[i] - rank * gap])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    level = [min(max(fmean(block), low), high - (len(order) - 1) * gap) for block in blocks for _ in block]
+    return [level[rank] + rank * gap for rank in map(order.index, range(len(order)))]
 
 
 def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:

@@ -1,14 +1,17 @@
 """Figures: what they show is read back from them, and nothing stays open behind them."""
 
 import io
+import itertools
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from course_lib.masks import create_causal_mask, create_padding_mask, create_prefix_mask
-from course_lib.plots import plot_masks, plot_pair_counts, plot_weights
+from course_lib.plots import plot_history, plot_lines, plot_masks, plot_pair_counts, plot_panels, plot_weights
+from course_lib.training import History
 
 WORDS = ["the", "bank", "by", "the", "river"]
 
@@ -65,11 +68,135 @@ def test_counted_pairs_are_lines_with_their_names():
     assert ax.get_ylabel()
 
 
+def data(line) -> tuple[list, list]:
+    return [list(values) for values in line.get_data()]
+
+
+def dressed(fig: Figure) -> None:
+    """Fonts can be read, axes say what they show, and no name lies on another or outside of the figure."""
+    fig.canvas.draw()
+    for ax in fig.axes:
+        assert ax.get_xlabel()
+        assert ax.get_ylabel()
+        shown = [*ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label, ax.yaxis.label]
+        assert min(text.get_fontsize() for text in shown) >= 10
+        boxes = [Text.get_window_extent(text) for text in shown if text.get_text()]
+        inside = fig.bbox.padded(1)
+        for k, box in enumerate(boxes):
+            if shown[k] in ax.texts:
+                assert inside.contains(box.x0, box.y0)
+                assert inside.contains(box.x1, box.y1)
+                assert not any(box.overlaps(other) for other in boxes[k + 1 :])
+
+
+def test_lines_are_drawn_in_the_order_of_x_and_each_looks_different():
+    fig = plot_lines({str(k): {3: k, 1: 0, 2: k} for k in range(4)}, "layers", "accuracy")
+    (ax,) = fig.axes
+    assert [data(line) for line in ax.lines] == [[[1, 2, 3], [0, k, k]] for k in range(4)]
+    for look in ("get_color", "get_marker", "get_linestyle"):
+        assert len({getattr(line, look)() for line in ax.lines}) == 4
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("layers", "accuracy")
+    assert all(tick.get_text().isdigit() for tick in ax.get_xticklabels())
+    dressed(fig)
+
+
+@pytest.mark.parametrize("ends", [[1, 1, 1, 1], [0, 0, 0, 5], [5, 5, 5, 0], [1, 1.1, 1.2, 5], [3, 2.9, 3.1, 3]])
+def test_names_of_lines_that_end_close_together_stay_apart_and_in_order(ends):
+    fig = plot_lines({f"line {k}": {1: 0, 9: end} for k, end in enumerate(ends)}, "n", "seconds")
+    dressed(fig)
+    (ax,) = fig.axes
+    heights = [note.get_position()[1] for note in ax.texts]
+    for one, other in itertools.combinations(range(4), 2):
+        if ends[one] < ends[other]:
+            assert heights[one] < heights[other]
+    assert [note.xy for note in ax.texts] == [(9, end) for end in ends]
+
+
+def test_a_name_with_room_stands_beside_its_end():
+    (ax,) = plot_lines({"low": {1: 1, 2: 1}, "high": {1: 1, 2: 2}}, "n", "seconds").axes
+    assert [note.get_position()[1] for note in ax.texts] == pytest.approx([1, 2])
+
+
+def test_logarithmic_axes_have_plain_numbers_at_the_lengths_that_were_measured():
+    fig = plot_lines({"open": {128 * 2**k: 0.001 * 4**k for k in range(5)}}, "tokens", "seconds", log=True)
+    (ax,) = fig.axes
+    dressed(fig)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["128", "256", "512", "1,024", "2,048"]
+    assert {"0.001", "0.01", "0.1"} <= {t.get_text() for t in ax.get_yticklabels()}
+    fig = plot_lines({"open": {64: 1, 128: 1.6, 512: 7}}, "tokens", "milliseconds", log=True)
+    dressed(fig)
+    assert {"1", "2", "5"} <= {t.get_text() for t in fig.axes[0].get_yticklabels()}
+
+
+COSTS = {
+    "seconds": {"in the open": {128: 0.004, 512: 0.064}, "fused": {128: 0.002, 512: 0.03}},
+    "MiB kept": {"fused": {128: 1, 512: 4}, "in the open": {128: 2, 512: 32}},
+}
+
+
+def test_time_and_memory_stand_side_by_side_with_guides_and_one_look_for_each_name():
+    fig = plot_panels(COSTS, "tokens", log=True, guides={"n²": 2, "n": 1})
+    dressed(fig)
+    assert [ax.get_ylabel() for ax in fig.axes] == list(COSTS)
+    looks = {}
+    for ax, lines in zip(fig.axes, COSTS.values(), strict=True):
+        assert [note.get_text() for note in ax.texts] == [*lines, "n²", "n"]
+        for name, line in zip([*lines, "n²", "n"], ax.lines, strict=True):
+            looks.setdefault(name, set()).add((line.get_color(), line.get_marker(), line.get_linestyle()))
+        square, straight = (data(line)[1] for line in ax.lines[2:])
+        assert square[1] / square[0] == pytest.approx(16)
+        assert straight[1] / straight[0] == pytest.approx(4)
+        assert square[0] == straight[0] < min(y for line in lines.values() for y in line.values())
+    assert all(len(look) == 1 for look in looks.values())
+    assert len({look for found in looks.values() for look in found}) == 3  # two names, and the guides
+
+
+def test_numbers_below_zero_are_not_cut_off():
+    (ax,) = plot_lines({"gain": {1: -2, 2: 1}}, "n", "gain").axes
+    assert ax.get_ylim()[0] < -2
+
+
+def test_a_history_shows_its_running_mean_its_steps_behind_it_and_the_floor():
+    losses = [5.0, 1.0, 3.0, 2.0, 4.0]
+    histories = {"causal": History(loss=losses), "prefix": History(loss=[4.0, 2.0])}
+    fig = plot_history(histories, floors={"entropy": 0.5}, smooth=3)
+    dressed(fig)
+    (ax,) = fig.axes
+    raw, mean, _, other, floor = ax.lines
+    assert data(raw) == [[1, 2, 3, 4, 5], losses]
+    assert data(mean) == [[1, 2, 3, 4, 5], pytest.approx([3, 3, 2, 3, 3])]
+    assert raw.get_color() == mean.get_color() != other.get_color()
+    assert raw.get_alpha() < 1
+    assert raw.get_zorder() < mean.get_zorder()
+    assert data(floor) == [[1, 5], [0.5, 0.5]]
+    assert [note.get_text() for note in ax.texts] == ["causal", "prefix", "entropy"]
+    assert [note.xy for note in ax.texts] == [(5, pytest.approx(3)), (2, pytest.approx(3)), (5, 0.5)]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("training step", "loss (nats per token)")
+
+
+def test_a_history_can_be_drawn_as_it_is_and_under_another_name():
+    (ax,) = plot_history({"a": History(loss=[3.0, 1.0, 2.0])}, smooth=1, ylabel="squared error").axes
+    assert [data(line) for line in ax.lines] == [[[1, 2, 3], [3, 1, 2]]]
+    assert ax.get_ylabel() == "squared error"
+
+
+def test_a_long_history_has_few_markers_and_those_of_two_runs_lie_apart():
+    loss = [1.0] * 400
+    (ax,) = plot_history({"a": History(loss=loss), "b": History(loss=loss)}).axes
+    first, second = (line.get_markevery() for line in ax.lines[1::2])
+    assert first[1] == second[1] == 50
+    assert first[0] != second[0]
+
+
 def test_figures_are_drawable_and_none_stays_open():
     figures = [
         plot_masks({"causal": create_causal_mask(5)}, WORDS),
         plot_weights({"even": torch.full((5, 5), 0.2)}, WORDS),
         plot_pair_counts({"n²": {2: 4, 3: 9}}),
+        plot_lines({"a": {1: 1}}, "n", "seconds", log=True),
+        plot_panels(COSTS, "tokens"),
+        plot_history({"one step": History(loss=[2.0])}),
     ]
     assert plt.get_fignums() == []
     for figure in figures:
@@ -90,10 +217,27 @@ def test_figures_are_drawable_and_none_stays_open():
         ),
         (
             lambda: plot_pair_counts({str(k): {1: 1} for k in range(5)}),
-            "plot_pair_counts draws at most 4 masks, got 5",
+            "a chart can tell at most 4 lines apart, got 5",
+        ),
+        (lambda: plot_lines({}, "n", "seconds"), "a chart needs at least one line, got none"),
+        (lambda: plot_lines({"a": {}}, "n", "seconds"), "a line needs at least one point, got none for 'a'"),
+        (
+            lambda: plot_panels({"s": {"a": {1: 1}}, "MiB": {}}, "n"),
+            "every panel needs at least one line, got none for 'MiB'",
+        ),
+        (lambda: plot_history({}), "a chart needs at least one line, got none"),
+        (lambda: plot_history({"a": History()}), "a line needs at least one point, got none for 'a'"),
+        (
+            lambda: plot_lines({"a": {1: 0.5, 2: 0}}, "n", "seconds", log=True),
+            "logarithmic axes need numbers above 0, got 0",
+        ),
+        (
+            lambda: plot_panels(COSTS, "tokens", guides={"n": 1}),
+            "guides are straight on logarithmic axes only: give log=True",
         ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make, message):
     with pytest.raises(ValueError, match="^" + message.replace("(", r"\(").replace(")", r"\)") + "$"):
         make()
+    assert plt.get_fignums() == []
