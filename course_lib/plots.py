@@ -190,7 +190,7 @@ def _dress(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.set_ylabel(ylabel, fontsize=FONT)
     ax.tick_params(labelsize=FONT - 1)
     if all(x == int(x) for line in ax.lines for x in line.get_xdata()):
-        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(_plain)
     ax.yaxis.set_major_formatter(_plain)
     ax.spines[["top", "right"]].set_visible(False)
