@@ -51,8 +51,10 @@ def test_log_probabilities_are_those_of_the_list(language, everything):
     assert_close(language.log_probability(list(everything)), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "the", "the crow", "crow the flew", "the crow flew . .",
-                                  "the crow fell near it .", "the crow spoke", "the crow flew <sep> here ."])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", "the", "the crow", "crow the flew", "the crow flew . .", "the crow fell near it .", "the crow flew <sep> here ."],
+)
 def test_what_is_no_sentence_has_no_probability(language, text):
     assert language.log_probability([text.split()]).item() == -math.inf
 
