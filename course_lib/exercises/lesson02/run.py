@@ -1,0 +1,270 @@
+"""Lesson 02, run side: the cases of the exercises on self-attention."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.exercises.running import Case, RunSide
+
+__all__ = ["RUN_SIDES"]
+
+NOBODY = "a query with nobody to attend to gives zeros"
+FINITE = "numbers and gradients stay finite"
+REACHES = "gradients reach every input"
+DTYPE = "in the dtype of x"
+DISTANCE = "scores depend on the distance alone"
+LARGE = 20.0  # makes scores whose exponential no float32 holds
+
+
+def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
+    return [choices[i] for i in torch.randperm(len(choices), generator=generator)]
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def _with(call: str, **tensors: Tensor) -> str:
+    """Say how a function is called, and the shape of each tensor."""
+    shapes = [f"{name} {tuple(value.shape)}" for name, value in tensors.items()]
+    return f"{call} with shapes {', '.join(shapes)}"
+
+
+def _mask(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw a mask in which each query may attend to at least one key, and not to all."""
+    places = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
+    return places < torch.randint(1, shape[-1], (*shape[:-1], 1), generator=generator)
+
+
+def _weights_case(group: str, q: Tensor, k: Tensor, mask: Tensor | None = None, more: str = "") -> Case:
+    if mask is None:
+        return Case(group, _with("attention_weights(q, k)", q=q, k=k) + more, (q, k))
+    return Case(group, _with("attention_weights(q, k, mask)", q=q, k=k, mask=mask) + more, (q, k, mask))
+
+
+def _weights_cases(generator: torch.Generator) -> list[Case]:
+    plain, masked = "weights without a mask", "weights with a mask"
+    axes = "any axes before the last two, and q's dtype"
+    batch, heads = _shuffled(generator, 2, 3)
+    q_len, k_len, head_dim = _shuffled(generator, 5, 7, 11)
+
+    def draw(*leading: int) -> tuple[Tensor, Tensor]:
+        return _normal(generator, *leading, q_len, head_dim), _normal(generator, *leading, k_len, head_dim)
+
+    shared = _mask(generator, 1, 1, q_len, k_len)
+    padding = _mask(generator, batch, 1, 1, k_len)
+    nobody = _mask(generator, batch, heads, q_len, k_len)
+    nobody[torch.rand(nobody.shape[:-1], generator=generator) < 0.3] = False
+    nobody[0, 0, :2], nobody[0, 0, 2, 0] = False, True
+    empty = _mask(generator, batch, 1, 1, k_len)
+    empty[-1] = False
+    no_keys = ", rows of queries without a key"
+    q, k = draw(batch, heads)
+    unmasked = Case(plain, _with("attention_weights(q, k, None)", q=q, k=k), (q, k, None))
+    double = [value.double() for value in draw(batch, heads)]
+    half = [value.bfloat16() for value in draw(batch, heads)]
+    return [
+        _weights_case(plain, *draw(batch, heads)),
+        unmasked,
+        _weights_case(masked, *draw(batch, heads), shared),
+        _weights_case(masked, *draw(batch, heads), padding),
+        _weights_case(masked, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
+        _weights_case(NOBODY, *draw(batch, heads), nobody, no_keys),
+        _weights_case(NOBODY, *draw(batch, heads), empty, no_keys),
+        _weights_case(FINITE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
+        _weights_case(FINITE, *(LARGE * value for value in draw(batch, heads)), more=", scores in the hundreds"),
+        _weights_case(axes, *draw(), _mask(generator, q_len, k_len)),
+        _weights_case(axes, *double, shared, ", float64"),
+        _weights_case(axes, *half, shared, ", bfloat16"),
+    ]
+
+
+def _call_weights(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; where nobody may be attended to, look at those queries alone, or at the gradients."""
+    if case.group == FINITE and len(case.args) == 3:
+        return _are_gradients_finite(student, case)
+    weights = student(*case.args)
+    if not isinstance(weights, Tensor):
+        return weights
+    if case.group == FINITE:
+        return {"every weight is finite": bool(weights.isfinite().all())}
+    if case.group != NOBODY:
+        return weights
+    q, k, mask = case.args
+    shape = (*q.shape[:-1], k.shape[-2])
+    return weights[~mask.any(-1).expand(shape[:-1])] if weights.shape == shape else weights
+
+
+def _are_gradients_finite(student: Callable[..., Any], case: Case) -> dict[str, bool]:
+    q, k, mask = case.args
+    leaves = {"q": q.clone().requires_grad_(), "k": k.clone().requires_grad_()}
+    _go_back(student(*(leaf.clone() for leaf in leaves.values()), mask))  # copies, which may be written into
+    found = {f"{name} gets a gradient": leaf.grad is not None for name, leaf in leaves.items()}
+    return found | {
+        f"the gradient of {name} is finite": leaf.grad is not None and bool(leaf.grad.isfinite().all())
+        for name, leaf in leaves.items()
+    }
+
+
+def _go_back(output: Any) -> None:
+    """Let gradients flow from an output to whatever it was made of."""
+    if isinstance(output, Tensor) and output.requires_grad:
+        output.square().sum().backward()
+
+
+WEIGHTS = RunSide(
+    id="02.attention_weights",
+    title="Attention weights",
+    todo="attention_weights is not written yet: give softmax(q kᵀ / √head_dim) over the keys that the mask allows, and "
+    "zeros for a query that may attend to nothing.",
+    cases=_weights_cases,
+    call=_call_weights,
+)
+
+
+def _split_case(group: str, x: Tensor, num_heads: int) -> Case:
+    return Case(group, _with(f"split_heads(x, {num_heads})", x=x), (x, num_heads))
+
+
+def _split_cases(generator: torch.Generator) -> list[Case]:
+    runs, refuses = "each head gets its run of features", "ValueError where features cannot be shared out"
+    batch, *several = _shuffled(generator, 2, 3, 5)
+    head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
+    shared = [
+        _split_case(runs, _normal(generator, batch, seq, heads * head_dim), heads)
+        for seq, heads, head_dim in zip(lengths, several, head_dims, strict=True)
+    ]
+    one = _split_case(runs, _normal(generator, batch, lengths[0], head_dims[0]), 1)
+    sizes = ((heads * head_dim + 1, heads) for heads, head_dim in zip(several, head_dims, strict=True))
+    return [
+        *shared,
+        one,
+        *(_split_case(refuses, _normal(generator, batch, lengths[1], d), heads) for d, heads in (*sizes, (5, 7))),
+    ]
+
+
+SPLIT = RunSide(
+    id="02.split_heads",
+    title="Features split into heads",
+    todo="split_heads is not written yet: give (batch, num_heads, seq, head_dim), where head h holds the features from "
+    "h · head_dim on.",
+    cases=_split_cases,
+)
+
+
+def _merge_cases(generator: torch.Generator) -> list[Case]:
+    side, inverse = "heads side by side again", "what split_heads made comes back"
+    batch, *several = _shuffled(generator, 2, 3, 5)
+    head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
+    several_heads = zip(several, lengths, head_dims, strict=True)
+    made = [_normal(generator, batch, *size) for size in (*several_heads, (1, lengths[0], head_dims[0]))]
+    view = _normal(generator, batch, lengths[0], several[0], head_dims[0]).transpose(1, 2)
+    return [
+        *(Case(side, _with("merge_heads(x)", x=x), (x,)) for x in made),
+        Case(inverse, _with("merge_heads(x)", x=view) + ", a view made by split_heads", (view,)),
+    ]
+
+
+MERGE = RunSide(
+    id="02.merge_heads",
+    title="Heads merged again",
+    todo="merge_heads is not written yet: give (batch, seq, heads · head_dim), each token's heads side by side.",
+    cases=_merge_cases,
+)
+
+
+def _block_case(generator: torch.Generator, group: str, sizes: tuple[int, int, int, int], more: str = "") -> Case:
+    """Draw an input and weights. sizes: batch, seq, heads, head_dim. Scores are about N(0, 1), far from one-hot."""
+    batch, seq, heads, head_dim = sizes
+    d_model = heads * head_dim
+    x = _normal(generator, batch, seq, d_model)
+    W_qkv = _normal(generator, d_model, 3 * d_model) / d_model**0.5
+    W_o = _normal(generator, d_model, d_model) / d_model**0.5
+    if more:
+        x, W_qkv, W_o = x.double(), W_qkv.double(), W_o.double()
+    shown = _with(f"causal_self_attention(x, W_qkv, W_o, {heads})", x=x, W_qkv=W_qkv, W_o=W_o)
+    return Case(group, shown + more, (x, W_qkv, W_o, heads))
+
+
+def _block_cases(generator: torch.Generator) -> list[Case]:
+    outputs = "the outputs of several heads"
+    batch, heads = _shuffled(generator, 2, 3)
+    small, large = _shuffled(generator, 5, 7)
+    return [
+        _block_case(generator, outputs, (batch, small, heads, large)),
+        _block_case(generator, outputs, (heads, large, batch, small)),
+        _block_case(generator, "one head, and one token alone", (batch, small, 1, large)),
+        _block_case(generator, "one head, and one token alone", (heads, 1, batch, large)),
+        _block_case(generator, REACHES, (batch, small, heads, large)),
+        _block_case(generator, DTYPE, (heads, small, batch, large), ", float64"),
+    ]
+
+
+def _call_block(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; in one group, ask which inputs get a gradient."""
+    if case.group != REACHES:
+        return student(*case.args)
+    *inputs, num_heads = case.args
+    leaves = dict(zip(("x", "W_qkv", "W_o"), (value.clone().requires_grad_() for value in inputs), strict=True))
+    _go_back(student(*(leaf.clone() for leaf in leaves.values()), num_heads))
+    return {
+        f"{name} gets a gradient": leaf.grad is not None and bool(leaf.grad.any()) for name, leaf in leaves.items()
+    }
+
+
+BLOCK = RunSide(
+    id="02.causal_self_attention",
+    title="Causal self-attention",
+    todo="causal_self_attention is not written yet: project x to queries, keys and values, split them into heads, let "
+    "each token attend to itself and those before it, merge the heads and project with W_o.",
+    cases=_block_cases,
+    call=_call_block,
+)
+
+
+def _rope_case(group: str, x: Tensor, positions: Tensor) -> Case:
+    kind = "" if x.dtype == torch.float32 else f", {x.dtype}".replace("torch.", "")
+    return Case(group, _with(f"rope(x, torch.tensor({positions.tolist()}))", x=x) + kind, (x, positions))
+
+
+def _rope_cases(generator: torch.Generator) -> list[Case]:
+    turned, elsewhere = "each pair of features is turned", "positions that do not start at 0"
+    batch, heads = _shuffled(generator, 2, 3)
+    small, large = _shuffled(generator, 5, 7)
+    head_dim, other = _shuffled(generator, 6, 10)
+    start = int(torch.randint(11, 20, (), generator=generator))
+    q, k = (_normal(generator, 1, 1, small, head_dim) for _ in range(2))
+    distance = "rope(q, p) @ rope(k, p).mT minus the same with p + " + str(start)
+    x = _normal(generator, batch, heads, small, head_dim)
+    return [
+        _rope_case(turned, x, torch.arange(small)),
+        _rope_case(turned, _normal(generator, heads, batch, large, other), torch.arange(large)),
+        _rope_case(elsewhere, x, torch.arange(start, start + small)),
+        _rope_case(elsewhere, x[:, :, :3], torch.randperm(30, generator=generator)[:3] + 1),
+        Case(DISTANCE, _with(distance, q=q, k=k), (q, k, torch.arange(small), start)),
+        _rope_case(DTYPE, x.double(), torch.arange(1, small + 1)),
+        _rope_case(DTYPE, x.bfloat16(), torch.arange(1, small + 1)),
+    ]
+
+
+def _call_rope(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; in one group, ask whether scores stay when both tokens move by as much."""
+    if case.group != DISTANCE:
+        return student(*case.args)
+    q, k, positions, step = case.args
+    near, far = (student(q, p) @ student(k, p).mT for p in (positions, positions + step))
+    return near - far
+
+
+ROPE = RunSide(
+    id="02.rope",
+    title="Rotary positions",
+    todo="rope is not written yet: turn each pair of features (i, i + head_dim/2) of a token at position p by the "
+    "angle p · 10000^(-2i/head_dim).",
+    cases=_rope_cases,
+    call=_call_rope,
+)
+
+RUN_SIDES = (WEIGHTS, SPLIT, MERGE, BLOCK, ROPE)
