@@ -188,8 +188,8 @@ def gold_alignment(number: int, source: str = "en", target: str = "de") -> Bool[
     >>> gold_alignment(17, "en", "fr").tolist(), gold_alignment(90, "en", "fr").tolist()  # dix sept; quatre vingt dix
     ([[True], [True]], [[True], [True], [True]])
     """
-    rows = [[bool(said & meant) for meant in parts(number, source)] for said in parts(number, target)]
-    return torch.tensor(rows)
+    asked = parts(number, source)
+    return torch.tensor([[bool(said & meant) for meant in asked] for said in parts(number, target)])
 
 
 def spelling(number: int, language: str) -> str:

@@ -147,7 +147,7 @@ def test_the_split_is_a_function_of_the_number():
         (lambda: number_pairs(1, low=5, high=4),
          "at least one number must be left to draw, got none from 5 to 4 in all"),
         (lambda: number_pairs(1, subset="dev"), "subset must be train, validation, test or None, got 'dev'"),
-    ],  # fmt: skip
+    ],
 )
 def test_what_has_no_words_is_refused(wrong, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole message is compared)
