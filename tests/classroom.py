@@ -13,7 +13,7 @@ from nbgrader.api import Gradebook
 
 from course_lib.exercises import Exercise
 from course_lib.grading.submission import is_answer, is_grade
-from course_lib.layout import Course
+from course_lib.layout import Course, Lesson
 
 ROOT = Path(__file__).parent.parent
 LESSON = Course(ROOT).lesson("01")
@@ -27,19 +27,24 @@ def make_course(folder: Path) -> Course:
     return Course(folder)
 
 
-def released() -> NotebookNode:
-    return nbformat.read(LESSON.file(ROOT / "notebooks"), as_version=4)
+def released(lesson: Lesson = LESSON) -> NotebookNode:
+    return nbformat.read(lesson.file(ROOT / "notebooks"), as_version=4)
 
 
-def solved() -> NotebookNode:
+def solutions(lesson: Lesson = LESSON) -> dict[str, str]:
+    """The right source of every answer cell, by its id."""
+    notebook = nbformat.read(lesson.file(ROOT / "solutions"), as_version=4)
+    return {cell.id: cell.source for cell in notebook.cells if is_answer(cell)}
+
+
+def solved(lesson: Lesson = LESSON) -> NotebookNode:
     """The released notebook with every answer filled in."""
-    solution = nbformat.read(LESSON.file(ROOT / "solutions"), as_version=4)
-    return answered({cell.id: cell.source for cell in solution.cells if is_answer(cell)})
+    return answered(solutions(lesson), lesson)
 
 
-def answered(answers: Mapping[str, str]) -> NotebookNode:
+def answered(answers: Mapping[str, str], lesson: Lesson = LESSON) -> NotebookNode:
     """The released notebook with these answer cells' sources, by cell id."""
-    notebook = released()
+    notebook = released(lesson)
     cells = {cell.id: cell for cell in notebook.cells}
     for name, source in answers.items():
         assert is_answer(cells[name]), name
@@ -47,24 +52,24 @@ def answered(answers: Mapping[str, str]) -> NotebookNode:
     return notebook
 
 
-def submit(course: Course, student: str, notebook: NotebookNode | str) -> Path:
+def submit(course: Course, student: str, notebook: NotebookNode | str, lesson: Lesson = LESSON) -> Path:
     """Hand in a notebook, or a file with any text."""
-    file = LESSON.file(course.grading / "submitted" / student)
+    file = lesson.file(course.grading / "submitted" / student)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(notebook if isinstance(notebook, str) else json.dumps(notebook), encoding="utf-8")
     return file
 
 
-def autograded(course, student):
-    return nbformat.read(LESSON.file(course.grading / "autograded" / student), as_version=4)
+def autograded(course, student, lesson=LESSON):
+    return nbformat.read(lesson.file(course.grading / "autograded" / student), as_version=4)
 
 
-def rows_of(course):
+def rows_of(course, lesson=LESSON):
     """What the gradebook holds: student, cell, points and whether a human is asked for."""
     with Gradebook(f"sqlite:///{course.grading}/gradebook.db") as gradebook:
         return sorted(
             (submission.student.id, grade.name, grade.auto_score, grade.needs_manual_grade)
-            for submission in gradebook.assignment_submissions(LESSON.name)
+            for submission in gradebook.assignment_submissions(lesson.name)
             for notebook in submission.notebooks
             for grade in notebook.grades
         )

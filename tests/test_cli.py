@@ -38,7 +38,7 @@ def test_every_command_says_what_it_does():
 
 def test_a_learners_copy_is_made_once_and_never_overwritten(course):
     mine = LESSON.file(course.work)
-    assert copy_lessons(course) == [mine]
+    assert copy_lessons(course) == [lesson.file(course.work) for lesson in course.lessons()]
     mine.write_text("my work")
     assert copy_lessons(course) == []
     assert mine.read_text() == "my work"
