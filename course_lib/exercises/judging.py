@@ -144,7 +144,8 @@ class Equality:
         """Say how sure it is that `mine` is the mistake that gives `theirs`: 1 when all wrong answers are the same.
 
         Less sure, and above 0: it explains every wrong tensor of the first group that fails, and nothing speaks
-        against it; or both raise the same errors. Yes or no is one bit a case: nothing but the whole pattern will do.
+        against it, where an error of `mine` says nothing; or both raise the same errors, in that group too. Yes or no
+        is one bit a case: nothing but the whole pattern will do.
         """
         raised = {key for pattern in (mine, theirs) for key in pattern if pattern[key].raised}
         rich = any(wrong.rich for wrong in mine.values())
@@ -158,11 +159,12 @@ class Equality:
         share = len(both) / len(mine)
         tensors = [key for key in both if mine[key].got is not None and mine[key].got.kind == "tensor"]
         first = {key for key, wrong in mine.items() if wrong.group == next(iter(mine.values())).group}
-        if rich and first <= both == set(theirs) and len(tensors) > 1:
+        telling = {key for key in theirs if theirs[key].raised or not (key in mine and mine[key].raised)}
+        if rich and first <= both == telling and len(tensors) > 1:
             return PARTLY + 0.4 * share
         agreed = len(raised & both)
         enough = agreed >= 0.75 * len(raised) and 2 * agreed >= max(len(mine), len(theirs))
-        if raised and enough and ("" in mine) == ("" in theirs):
+        if raised and enough and first <= both and ("" in mine) == ("" in theirs):
             return ERRORS + 0.3 * share
         return 0.0
 
@@ -184,7 +186,7 @@ class Equality:
         """Say whether two wrong answers are the same mistake.
 
         Errors need the same words as well, unless another error is expected: then its type is the answer. Of two wrong
-        dtypes, one is as good as the other.
+        dtypes, one is as good as the other, and a wrong precision hides no wrong values.
         """
         got, other, want = mine.got, theirs.got, mine.want
         if got is None or other is None:
@@ -193,11 +195,12 @@ class Equality:
             return got.value == other.value
         if got.kind == "error" and want.kind != "error" and _words(got) != _words(other):
             return False
-        if got.kind == other.kind == want.kind == "tensor" and want.value.dtype not in (
-            got.value.dtype,
-            other.value.dtype,
-        ):
-            got, other = (replace(one, value=one.value.double()) for one in (got, other))
+        if got.kind == other.kind == want.kind == "tensor":
+            dtypes = [one.value.dtype for one in (got, other, want)]
+            common = torch.float64 if dtypes[2] not in dtypes[:2] else None
+            common = dtypes[2] if all(dtype.is_floating_point for dtype in dtypes) else common
+            if common is not None:
+                got, other = (replace(one, value=one.value.to(common)) for one in (got, other))
         return compare(replace(got, inputs_changed=other.inputs_changed), other, self.rtol, self.atol) is None
 
 

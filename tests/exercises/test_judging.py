@@ -158,6 +158,26 @@ def test_an_error_that_also_writes_into_its_arguments_is_another_mistake():
     assert alike(clean, writing, untouched="kept") == 0
 
 
+def test_an_error_hides_the_answer_and_speaks_against_nothing():
+    right = _tensors(0, 0, 0, 0)
+    theirs = _tensors(1, 2, 3, 4)
+    assert 0 < alike([*theirs[:3], *_errors("no")], theirs, right=right) < EXACT
+    assert alike([*theirs[:1], *_errors("no"), *theirs[2:]], theirs, right=right) == 0  # in the first group it does
+
+
+def test_the_same_errors_in_later_groups_are_no_likeness():
+    early, late = _errors("broken", "broken", "size 3", "size 3"), [*_ints(5, 5), *_errors("size 3", "size 3")]
+    assert alike(early, late) == 0
+
+
+def test_a_wrong_precision_hides_no_wrong_values():
+    right = [observe(torch.zeros(2).bfloat16())]
+    wrong = [observe(torch.full((2,), 0.7).bfloat16())]
+    assert alike([observe(torch.full((2,), 0.7))], wrong, CASES[:1], right) == EXACT
+    assert alike([observe(torch.full((2,), 5.7))], wrong, CASES[:1], right) == 0
+    assert alike([observe(torch.zeros(2))], wrong, CASES[:1], right) == 0
+
+
 def test_half_precision_is_compared_by_its_own_digits():
     right = torch.full((3,), 0.5)
     assert said(right + 0.01, right) is not None

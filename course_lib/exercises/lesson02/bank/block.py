@@ -223,6 +223,11 @@ BLOCK = Exercise(
             "Your heads mix tokens: view(batch, num_heads, seq, head_dim) reads on in memory. Cut the last axis first "
             "and swap two axes then, as in split_heads; merge_heads goes the same way back.",
         ),
+        "a view of what is not in a row": Misconception(
+            attender(merge=lambda heads: heads.transpose(1, 2).view(heads.shape[0], heads.shape[2], -1)),
+            "view fails on numbers that do not lie in a row. Where heads are merged, reshape copies them into one. "
+            "Where they are split, cut the last axis, (batch, seq, num_heads, head_dim), and swap two axes then.",
+        ),
         "features dealt out like cards": Misconception(
             _cut(_dealt_out),
             "Your head h gets every num_heads-th feature. It should get head_dim features in a row: "
@@ -283,6 +288,9 @@ BLOCK = Exercise(
         ),
         "W_qkv is transposed": (_linear,),
         "the heads are cut by a view alone": (_cut(_viewed),),
+        "a view of what is not in a row": (
+            _cut(lambda part, batch, seq, heads, head_dim: part.view(batch, heads, seq, head_dim)),
+        ),
         "features dealt out like cards": (_cut(_dealt_out, merge=lambda heads: heads.permute(0, 2, 3, 1).flatten(2)),),
         "one head only": (_cut(_whole, scale=lambda x, head_dim: 1),),
         "cut off from the gradients": (_without_gradients,),

@@ -152,10 +152,10 @@ SPLIT = Exercise(
             "The features are cut rightly, and the heads come one by one in a tuple. What is asked for is one tensor: "
             "torch.stack joins them along a new axis; the heads stand on axis 1.",
         ),
-        "torch's own error instead of a ValueError": Misconception(
+        "another error instead of a ValueError": Misconception(
             _leaves_it_to_torch,
-            "The heads are right. Where the features cannot be shared out, torch fails later, with words about shapes. "
-            "Say it yourself, first: if d_model % num_heads, raise a ValueError with both numbers.",
+            "The heads are right. Where the features cannot be shared out another error comes up; torch's own speaks "
+            "of shapes. Test for it first, with %, and raise a ValueError that names both numbers.",
         ),
         "an assert instead of a ValueError": Misconception(
             _asserts,
@@ -185,7 +185,7 @@ SPLIT = Exercise(
             _checked(lambda x, batch, seq, heads, head_dim: x.reshape(batch, seq, heads, head_dim).transpose(1, 3)),
         ),
         "a tuple of heads": (_checked(lambda x, batch, seq, heads, head_dim: list(x.split(head_dim, dim=-1))),),
-        "torch's own error instead of a ValueError": (_leaves_it_to_stack,),
+        "another error instead of a ValueError": (_leaves_it_to_stack,),
         "an assert instead of a ValueError": (_asserts_with_a_sentence,),
     },
     alternatives=[

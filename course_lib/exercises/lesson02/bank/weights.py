@@ -8,6 +8,26 @@ from course_lib import attention
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson02 import run
+from course_lib.exercises.lesson02.bank.slips import (
+    assigns_in_place,
+    compares_none,
+    four_axes,
+    four_letters,
+    in_float32,
+    mended,
+    needs_a_mask,
+    one_more,
+    one_more_of_safe,
+    plain_powers,
+    powers_mended,
+    scales_in_place,
+    scales_k_in_place,
+    scales_weights,
+    swapped,
+    wipes_in_place,
+    with_keys,
+    without_gradients,
+)
 from course_lib.exercises.lesson02.bank.weighers import (
     added_later,
     by_hand,
@@ -37,90 +57,6 @@ MADE_BY_TORCH = (
 )
 UNTOUCHED = "q and k stay as they are"
 WITH_MASK = "weights with a mask"
-
-
-def _swapped(q, k, mask=None):
-    scores = k @ q.transpose(-2, -1) / q.shape[-1] ** 0.5
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return scores.softmax(-1)
-
-
-def _with_keys(turn):
-    """The product of q and k with other axes of k swapped than the last two, or none."""
-
-    def attention_weights(q, k, mask=None):
-        scores = q @ turn(k) / q.shape[-1] ** 0.5
-        return scores.softmax(-1) if mask is None else scores.masked_fill(~mask, -1e9).softmax(-1) * mask
-
-    return attention_weights
-
-
-def _four_axes(q, k, mask=None):
-    batch, heads, q_len, head_dim = q.shape
-    scores = (q @ k.transpose(-2, -1) / head_dim**0.5).view(batch, heads, q_len, -1)
-    return scores.softmax(-1) if mask is None else scores.masked_fill(~mask, -1e9).softmax(-1) * mask
-
-
-def _four_letters(q, k, mask=None):
-    scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / q.shape[-1] ** 0.5
-    return scores.softmax(-1) if mask is None else scores.masked_fill(~mask, -1e9).softmax(-1) * mask
-
-
-def _scales_weights(q, k, mask=None):
-    return weigher(scale=lambda scores, q, k: scores)(q, k, mask) / q.shape[-1] ** 0.5
-
-
-def _scales_in_place(q, k, mask=None):
-    q /= q.shape[-1] ** 0.5
-    return weigher(scale=lambda scores, q, k: scores)(q, k, mask)
-
-
-def _scales_k_in_place(q, k, mask=None):
-    k *= k.shape[-1] ** -0.5
-    return weigher(scale=lambda scores, q, k: scores)(q, k, mask)
-
-
-def _wipes_in_place(weights, mask):
-    return weights.masked_fill_(~mask, 0.0)
-
-
-def _assigns_in_place(weights, mask):
-    weights[~mask.expand_as(weights)] = 0.0
-    return weights
-
-
-def _without_gradients(q, k, mask=None):
-    with torch.no_grad():
-        return attention.attention_weights(q, k, mask)
-
-
-def _plain_powers(scores):
-    return scores.exp() / scores.exp().sum(-1, keepdim=True)
-
-
-def _one_more(scores):
-    return scores.exp() / (1 + scores.exp().sum(-1, keepdim=True))
-
-
-def _one_more_of_safe(scores):
-    powers = (scores - scores.amax(-1, keepdim=True)).exp()
-    return powers / (powers.sum(-1, keepdim=True) + 1)
-
-
-def _powers_mended(q, k, mask=None):
-    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
-    powers = (scores - scores.amax(-1, keepdim=True)).exp()
-    powers = powers if mask is None else powers * mask
-    return (powers / powers.sum(-1, keepdim=True)).nan_to_num(0.0)
-
-
-def _mended(weights, mask):
-    return weights.nan_to_num(0.0)
-
-
-def _float32(q, k, mask=None):
-    return attention.attention_weights(q.float(), k.float(), mask)
 
 
 WEIGHTS = Exercise(
@@ -167,7 +103,7 @@ WEIGHTS = Exercise(
             "the size that counts is the last axis of q.",
         ),
         "scaled after the softmax": Misconception(
-            _scales_weights,
+            scales_weights,
             "Your weights do not add up to 1: they were divided by √head_dim. Divide the scores, before the softmax; "
             "what comes out of it is finished.",
         ),
@@ -207,24 +143,38 @@ WEIGHTS = Exercise(
             "by its sum; torch.softmax does both.",
         ),
         "something is added to the sum": Misconception(
-            weigher(normalise=_one_more),
+            weigher(normalise=one_more),
             "Your rows add up to less than 1, as if each query had one key more. Divide by the sum of the exponentials "
             "alone, and find another way for a row without keys.",
         ),
         "queries and keys are swapped": Misconception(
-            _swapped,
+            swapped,
             "Your rows belong to the keys and your columns to the queries. It is q kᵀ: whoever asks stands in the "
             "rows, (…, q_len, k_len).",
         ),
         "the wrong axes of k are swapped": Misconception(
-            _with_keys(lambda k: k),
+            with_keys(lambda k: k),
             "The product wants (…, q_len, head_dim) @ (…, head_dim, k_len). Swap the last two axes of k, and no "
             "others.",
         ),
         "always four axes": Misconception(
-            _four_axes,
+            four_axes,
             "Your code asks for four axes by number. Count from the end, where the axes have a meaning: -1 is "
             "head_dim, -2 the sequence. Then any axes may stand before them.",
+        ),
+        "mask may be None": Misconception(
+            needs_a_mask,
+            "Without a mask there is nothing to fill, and ~None is an error. Apply the mask where there is one: "
+            "if mask is not None.",
+        ),
+        "mask has no default": Misconception(
+            lambda q, k, mask: attention.attention_weights(q, k, mask),
+            "The function is also called as attention_weights(q, k). Leave the signature as it was: mask=None.",
+        ),
+        "keepdim is missing": Misconception(
+            weigher(normalise=lambda scores: torch.exp(scores) / torch.exp(scores).sum(-1)),
+            "The sum of a row loses the axis of the keys, so it no longer stands beside its row. Keep that axis with "
+            "size 1: keepdim=True.",
         ),
         "the mask is ignored": Misconception(
             weigher(hide=forgotten, clean=uncleaned),
@@ -267,12 +217,12 @@ WEIGHTS = Exercise(
             "Set the weights of forbidden keys to 0 after the softmax too; elsewhere they are 0 already.",
         ),
         "nan is repaired too late": Misconception(
-            weigher(hide=added_later(-torch.inf), clean=_mended),
+            weigher(hide=added_later(-torch.inf), clean=mended),
             "The weights are right and the gradients are nan: backwards, a nan that was replaced is multiplied by 0, "
             "and that is nan again. Let none come up: a finite fill, then zeros for forbidden keys.",
         ),
         "weights are overwritten in place": Misconception(
-            weigher(clean=_wipes_in_place),
+            weigher(clean=wipes_in_place),
             "The weights are right, and the way back fails: the softmax needs its own result for the gradients, and "
             "you wrote into it. Make a new tensor: weights * mask, or masked_fill without an underscore.",
         ),
@@ -282,12 +232,12 @@ WEIGHTS = Exercise(
             "detach, .data, no_grad and new tensors made of numbers.",
         ),
         "exponentials that overflow": Misconception(
-            weigher(normalise=_plain_powers),
+            weigher(normalise=plain_powers),
             "A score of 100 is nothing unusual, and its exponential is more than float32 holds: inf / inf is nan. "
             "Subtract each row's largest score first, which changes no weight, or use torch.softmax.",
         ),
         "float32 comes back": Misconception(
-            _float32,
+            in_float32,
             "The weights are right and their dtype is not: bfloat16 came in and float32 went out. Give back q's dtype, "
             "with .to(q.dtype) at the end, or with helpers made in q's dtype.",
         ),
@@ -297,18 +247,31 @@ WEIGHTS = Exercise(
             "torch.finfo(scores.dtype).min.",
         ),
         "q or k is scaled in place": Misconception(
-            _scales_in_place,
+            scales_in_place,
             "The weights are right, and the caller's tensor was overwritten: q /= … writes into it. Whoever uses it "
             "again gets other numbers. q = q / … makes a new one.",
         ),
     },
     variants={
         "the root of another size": (
+            weigher(scale=lambda scores, q, k: scores / k.shape[2] ** 0.5),
             weigher(scale=lambda scores, q, k: scores / q.shape[-2] ** 0.5),
             weigher(scale=lambda scores, q, k: scores / q.shape[1] ** 0.5),
             weigher(scale=lambda scores, q, k: scores / q.shape[0] ** 0.5),
             weigher(scale=lambda scores, q, k: scores / (q.shape[1] * q.shape[-1]) ** 0.5),
         ),
+        **{
+            name: tuple(
+                weigher(normalise=partial(torch.softmax, dim=dim), hide=filled(number), clean=uncleaned)
+                for number in (-torch.inf, -1e9)
+            )
+            for name, dim in (
+                ("softmax over the queries", -2),
+                ("softmax over the heads", 1),
+                ("softmax over the batch", 0),
+            )
+        },
+        "mask may be None": (compares_none,),
         "no softmax": (
             weigher(normalise=lambda scores: scores, hide=filled(-1e9), clean=uncleaned),
             weigher(normalise=lambda scores: scores, clean=uncleaned),
@@ -321,16 +284,16 @@ WEIGHTS = Exercise(
         "exponentials that are not normalised": (
             weigher(normalise=lambda scores: (scores - scores.amax(-1, keepdim=True)).exp()),
         ),
-        "something is added to the sum": (weigher(normalise=_one_more_of_safe),),
+        "something is added to the sum": (weigher(normalise=one_more_of_safe),),
         "the wrong axes of k are swapped": (
-            _with_keys(lambda k: k.transpose(0, 1)),
-            _with_keys(lambda k: k.transpose(-3, -2)),
-            _with_keys(lambda k: k.transpose(1, -1)),
+            with_keys(lambda k: k.transpose(0, 1)),
+            with_keys(lambda k: k.transpose(-3, -2)),
+            with_keys(lambda k: k.transpose(1, -1)),
         ),
         "always four axes": (
-            _four_letters,
-            _with_keys(lambda k: k.permute(0, 1, 3, 2)),
-            _with_keys(lambda k: k.transpose(2, 3)),
+            four_letters,
+            with_keys(lambda k: k.permute(0, 1, 3, 2)),
+            with_keys(lambda k: k.transpose(2, 3)),
         ),
         "the mask is inverted": (
             weigher(hide=lambda scores, mask: scores.masked_fill(mask, -1e9), clean=uncleaned),
@@ -346,14 +309,14 @@ WEIGHTS = Exercise(
             weigher(hide=lambda scores, mask: scores + ~mask * -1e9, clean=uncleaned),
             weigher(hide=lambda scores, mask: scores + ~mask * -1e4, clean=uncleaned),
         ),
-        "nan is repaired too late": (_powers_mended,),
-        "weights are overwritten in place": (weigher(clean=_assigns_in_place),),
-        "cut off from the gradients": (_without_gradients,),
+        "nan is repaired too late": (powers_mended,),
+        "weights are overwritten in place": (weigher(clean=assigns_in_place),),
+        "cut off from the gradients": (without_gradients,),
         "float32 comes back": (
             weigher(clean=lambda weights, mask: weights * mask.float()),
             weigher(hide=added_later(-1e9)),
         ),
-        "q or k is scaled in place": (_scales_k_in_place,),
+        "q or k is scaled in place": (scales_k_in_place,),
     },
     alternatives=[
         by_hand,
