@@ -14,7 +14,6 @@ quatre, vingt and dix together say the tens, sept the units, so "ninety" is alig
 vingt say the tens, and onze says both. Words that join ("and", "und", "et", "y", the comma) say no part.
 """
 
-import hashlib
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,6 +22,8 @@ import torch
 from jaxtyping import Bool
 from num2words import num2words
 from torch import Tensor
+
+from course_lib.worlds.subsets import require_subset, subset_of
 
 __all__ = [
     "LANGUAGES",
@@ -111,8 +112,7 @@ def number_pairs(
     """
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-    if subset not in (None, "train", "validation", "test"):
-        raise ValueError(f"subset must be train, validation, test or None, got {subset!r}")
+    require_subset(subset)
     for number, language in ((low, source), (high, target)):
         _require(number, language)
     pool = [number for number in range(low, high + 1) if subset is None or split(number) == subset]
@@ -228,9 +228,7 @@ def split(number: int) -> str:
     >>> split(97)
     'test'
     """
-    place = hashlib.blake2b(str(number).encode(), digest_size=4).digest()
-    tenth = int.from_bytes(place, "big") % 10
-    return {0: "test", 1: "validation"}.get(tenth, "train")
+    return subset_of(str(number))
 
 
 @lru_cache(maxsize=2**18)
