@@ -1,0 +1,199 @@
+"""Lessons 03 to 05 on the language whose entropy is known."""
+
+import torch
+from torch import Tensor
+
+from course_lib.decoder import Decoder, DecoderConfig
+from course_lib.encoder import Encoder, EncoderConfig
+from course_lib.generation import generate
+from course_lib.heads import MaskedLM
+from course_lib.masks import create_bidirectional_mask
+from course_lib.objectives import IGNORE, mask_tokens, masked_lm_loss, next_token_loss
+from course_lib.padding import right_pad
+from course_lib.training import History, Recipe, shuffled, train
+from course_lib.worlds import english
+from course_lib.worlds.special_tokens import BOS, EOS, FIRST_ORDINARY, MASK, PAD
+
+Figures = dict[str, float]
+LANGUAGE = english.default()
+TRAINED_ON, TESTED_ON = 20_000, 2_000
+SIZES = {
+    "vocab_size": LANGUAGE.tokenizer.vocab_size, "d_model": 64, "num_layers": 2, "num_heads": 4, "d_ff": 256,
+    "max_len": 32,
+}  # fmt: skip
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sentences(count: int, generator: torch.Generator, bos: bool = True) -> tuple[Tensor, Tensor]:
+    """Draw sentences of the language: ids (count, longest) and their padding mask."""
+    encode = LANGUAGE.tokenizer.encode
+    return right_pad([encode(words, bos=bos, eos=True) for words in LANGUAGE.sample(count, generator)], PAD)
+
+
+def trim(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut the padding off that no sentence of the batch needs."""
+    longest = int(mask.sum(-1).max())
+    return ids[:, :longest], mask[..., :longest]
+
+
+def train_decoder(seed: int, steps: int = 400, **parts) -> tuple[Decoder, History]:
+    generator = seeded(seed)
+    data = sentences(TRAINED_ON, generator)
+    model = Decoder(DecoderConfig(**SIZES, **parts), generator)
+
+    def loss(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:
+        ids, mask = trim(*batch)
+        return next_token_loss(model(ids, mask), ids, mask)
+
+    recipe = Recipe(steps=steps, learning_rate=3e-3, warmup=50)
+    return model, train(model, shuffled(data, 128, generator), loss, recipe, generator=generator, progress=False)
+
+
+def train_encoder(seed: int, steps: int = 800, rate: float = 0.15) -> tuple[MaskedLM, History]:
+    generator = seeded(seed)
+    data = sentences(TRAINED_ON, generator, bos=False)
+    model = MaskedLM(Encoder(EncoderConfig(**SIZES), generator), generator)
+
+    def loss(model: MaskedLM, batch: tuple[Tensor, Tensor]) -> Tensor:
+        ids, mask = trim(*batch)
+        inputs, labels = hide(ids, rate, generator)
+        return masked_lm_loss(model(inputs, mask), labels)
+
+    recipe = Recipe(steps=steps, learning_rate=3e-3, warmup=50)
+    return model, train(model, shuffled(data, 128, generator), loss, recipe, generator=generator, progress=False)
+
+
+def hide(ids: Tensor, rate: float, generator: torch.Generator, **shares: float) -> tuple[Tensor, Tensor]:
+    vocab_size = LANGUAGE.tokenizer.vocab_size
+    return mask_tokens(ids, MASK, vocab_size, range(FIRST_ORDINARY), rate=rate, generator=generator, **shares)
+
+
+def share_in_language(ids: Tensor) -> float:
+    """How many of these id sequences are sentences of the language, from begin to end."""
+    return LANGUAGE.log_probability(ids).isfinite().double().mean().item()
+
+
+def write(model: Decoder, count: int, generator: torch.Generator, use_cache: bool = True) -> Tensor:
+    """Let a decoder write sentences; what is not ended by then is no sentence."""
+    start = torch.full((count, 1), BOS)
+    return generate(model, start, 24, generator=generator, stop_ids=EOS, pad_id=PAD, use_cache=use_cache)
+
+
+def decoder_and_entropy(seed: int) -> Figures:
+    """Lesson 04: loss on new sentences over what their own probabilities make possible; target: at most 1.03."""
+    model, history = train_decoder(seed)
+    ids, mask = sentences(TESTED_ON, seeded(10_000 + seed))
+    with torch.no_grad():
+        loss = next_token_loss(model(ids, mask), ids, mask).item()
+    floor = -LANGUAGE.log_probability(ids[:, 1:]).sum().item() / (mask.sum().item() - len(ids))
+    written = write(model, 1000, seeded(seed))
+    return {
+        "seconds": history.seconds, "loss": loss, "floor of these": floor, "entropy": LANGUAGE.entropy_per_token,
+        "loss / floor": loss / floor, "written in language": share_in_language(written),
+    }  # fmt: skip
+
+
+def cheating_decoder(seed: int) -> Figures:
+    """Lesson 05: same model, same budget, no causal mask; target: loss far below the entropy, samples useless."""
+    model, history = train_decoder(seed, mask=create_bidirectional_mask)
+    written = write(model, 1000, seeded(seed), use_cache=False)
+    return {
+        "seconds": history.seconds, "loss": history.summary()["loss"], "entropy": LANGUAGE.entropy_per_token,
+        "written in language": share_in_language(written),
+    }  # fmt: skip
+
+
+def fill(model: MaskedLM, seed: int) -> Figures:
+    """Fill masks in new sentences; beside it, what the language's own posteriors reach on the very same masks."""
+    generator = seeded(10_000 + seed)
+    ids, mask = sentences(TESTED_ON, generator, bos=False)
+    inputs, labels = hide(ids, 0.15, generator, mask_share=1.0, random_share=0.0)
+    asked = labels != IGNORE
+    right = ids[asked]
+    with torch.no_grad():
+        logits = model(inputs, mask)[asked]
+    best = LANGUAGE.masked_probabilities(inputs)[asked]
+    return {
+        "accuracy": (logits.argmax(-1) == right).double().mean().item(),
+        "best accuracy": (best.argmax(-1) == right).double().mean().item(),
+        "loss": torch.nn.functional.cross_entropy(logits, right).item(),
+        "best loss": -best.gather(-1, right[:, None]).log().mean().item(),
+    }
+
+
+def encoder_fills_masks(seed: int) -> Figures:
+    """Lesson 03: masks filled as well as the language allows."""
+    model, history = train_encoder(seed)
+    return {"seconds": history.seconds} | fill(model, seed)
+
+
+def fifteen_or_forty_percent(seed: int) -> Figures:
+    """Lesson 03: how many masks to learn from; both are tested on 15 %."""
+    return {
+        f"{name} at {rate:.0%}": value
+        for rate in (0.15, 0.4)
+        for name, value in fill(train_encoder(seed, steps=400, rate=rate)[0], seed).items()
+    }
+
+
+def bank_in_two_contexts(seed: int) -> Figures:
+    """Lesson 03: distance of "bank" between senses over within one, read both ways and from the left alone."""
+    encoder = train_encoder(seed)[0].encoder
+    decoder, _ = train_decoder(seed)
+    drawn = [one for one in english.bank_sentences(2000, seeded(seed)) if one.clue == "right"]
+    figures = {}
+    for name, model, bos in (("encoder", encoder, False), ("decoder", decoder, True)):
+        ids, mask = right_pad([LANGUAGE.tokenizer.encode(one.sentence, bos=bos, eos=True) for one in drawn], PAD)
+        places = torch.tensor([one.position + bos for one in drawn])
+        river = torch.tensor([one.sense == "river" for one in drawn])
+        with torch.no_grad():
+            hidden = model.hidden(ids, mask)
+        for where, shift in (("bank", 0), ("3 words on", 3)):
+            at = (places + shift).clamp(max=ids.shape[1] - 1)
+            x = torch.nn.functional.normalize(hidden[torch.arange(len(ids)), at], dim=-1)
+            cosine = x @ x.T
+            same = river[:, None] == river
+            off = ~torch.eye(len(x), dtype=torch.bool)
+            within, between = 1 - cosine[same & off].mean(), 1 - cosine[~same].mean()
+            figures[f"{name}, {where}"] = (between / within).item()
+    return figures
+
+
+def masks_filled_step_by_step(seed: int) -> Figures:
+    """Lesson 05: an encoder writes by filling masks, surest first (Mask-Predict, Ghazvininejad et al. 2019)."""
+    model, history = train_encoder(seed, rate=0.4)
+    generator = seeded(seed)
+    lengths = sentences(1000, seeded(20_000 + seed), bos=False)[1]
+    figures = {"seconds": history.seconds}
+    for steps in (1, 4, 100):
+        ids = torch.where(lengths[:, 0, 0], MASK, PAD)
+        last = lengths[:, 0, 0].sum(-1) - 1
+        ids[torch.arange(len(ids)), last] = EOS
+        for step in range(steps):
+            hidden = ids == MASK
+            if not hidden.any():
+                break
+            with torch.no_grad():
+                logits = model(ids, lengths)
+            logits[..., :FIRST_ORDINARY] = -torch.inf
+            probabilities = logits.softmax(-1)
+            drawn = torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view_as(ids)
+            sure = probabilities.gather(-1, drawn[..., None])[..., 0].masked_fill(~hidden, -1)
+            count = (hidden.sum(-1) / max(steps - step, 1)).ceil().long()
+            rank = sure.argsort(-1, descending=True).argsort(-1)
+            ids = torch.where(hidden & (rank < count[:, None]), drawn, ids)
+        figures[f"in language, {steps} steps"] = share_in_language(ids)
+    return figures
+
+
+EXPERIMENTS = (
+    decoder_and_entropy,
+    cheating_decoder,
+    encoder_fills_masks,
+    fifteen_or_forty_percent,
+    bank_in_two_contexts,
+    masks_filled_step_by_step,
+)
