@@ -4,7 +4,7 @@ A grammar without recursion is a finite automaton, so sums over all sentences ar
 model predicts the end of a sentence too; every figure for each token counts the end token as one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,17 +14,15 @@ from torch import Tensor
 
 from course_lib.padding import right_pad
 from course_lib.worlds.grammar import FINAL_STATE, START_STATE, Arc, Rules, build_automaton, find_ambiguity
-from course_lib.worlds.special_tokens import BOS, CLS, EOS, MASK, PAD, SEP, SPECIAL_TOKENS
+from course_lib.worlds.special_tokens import EOS, PAD, SPECIAL_TOKENS
 from course_lib.worlds.tokenizers import WordTokenizer
+from course_lib.worlds.trellis import Trellis
 
 __all__ = ["Language", "Parse", "Sentences"]
 
 # Lists of words, "<mask>" standing for any word; or their ids, as a model gets them: padding and start tokens say
 # nothing, an end token says that the sentence is over.
 Sentences = Sequence[Sequence[str]] | Int[Tensor, "batch length"]
-
-_SAY_NOTHING = torch.tensor([PAD, BOS, CLS])
-_END = torch.tensor([EOS, SEP])
 
 
 class Parse(NamedTuple):
@@ -69,25 +67,13 @@ class Language:
             arc._replace(target=final[self._topic(arc)]) if arc.target == FINAL_STATE else arc for arc in automaton.arcs
         )
         self.tokenizer = WordTokenizer([[arc.word for arc in self.arcs]])
-        self._build_tensors(automaton.num_states + len(final))
-
-    def _build_tensors(self, num_states: int) -> None:
-        """Lay out the automaton: arcs between the same two states are one edge, with a weight for each word."""
-        edges = sorted({(arc.source, arc.target) for arc in self.arcs})
-        number = {edge: place for place, edge in enumerate(edges)}
-        self._source, self._target = torch.tensor(edges).T
-        self._weights = torch.zeros(len(edges), self.tokenizer.vocab_size, dtype=torch.float64)
-        self._state_topic = torch.zeros(num_states, len(self.topics), dtype=torch.float64)
+        self._trellis = Trellis(self.arcs, [*final.values()], self.tokenizer)
+        self._state_topic = torch.zeros(len(self._trellis.is_final), len(self.topics), dtype=torch.float64)
         for arc in self.arcs:
-            self._weights[number[arc.source, arc.target], self.tokenizer.encode([arc.word])[0]] = arc.probability
             topic = self.topics.index(self._topic(arc))
             self._state_topic[arc.target, topic] = 1
             if arc.source == START_STATE:
                 self._state_topic[START_STATE, topic] += arc.probability
-        self._is_final = torch.zeros(num_states, dtype=torch.float64)
-        self._is_final[-len(self.topics) :] = 1
-        self._weight_of = self._weights.T.clone()  # (vocab, edges); a masked word may be any
-        self._weight_of[MASK] = self._weights.sum(1)
 
     def _topic(self, arc: Arc) -> str:
         return arc.symbols[self._topic_depth].lower()
@@ -95,24 +81,19 @@ class Language:
     @cached_property
     def _visits(self) -> Float[Tensor, " states"]:
         """How often a random sentence visits each state: once or never, so these are probabilities."""
-        now = torch.zeros_like(self._is_final)
-        now[START_STATE] = 1
-        visits = now.clone()
-        while now.sum() > 0:
-            now = torch.zeros_like(now).index_add(0, self._target, now[self._source] * self._weight_of[MASK])
-            visits += now
-        return visits
+        return self._trellis.visits()
 
     @cached_property
     def mean_length(self) -> float:
         """The mean number of words of a sentence, without the end token."""
-        return float(self._visits @ (1 - self._is_final))
+        return float(self._visits @ (1 - self._trellis.is_final))
 
     @cached_property
     def entropy_per_sentence(self) -> float:
         """The entropy of a sentence, in nats: the mean of -log p over all sentences, exactly."""
-        surprise = -torch.xlogy(self._weights, self._weights).sum(1)
-        return float(self._visits[self._source] @ surprise)
+        weights = self._trellis.weights
+        surprise = -torch.xlogy(weights, weights).sum(1)
+        return float(self._visits[self._trellis.source] @ surprise)
 
     @property
     def entropy_per_token(self) -> float:
@@ -131,7 +112,7 @@ class Language:
             raise ValueError(f"count must not be negative, got {count}")
         up_to, target, word = self._steps
         state, columns = torch.full((count,), START_STATE), []
-        while count and (self._is_final[state] == 0).any():
+        while count and (self._trellis.is_final[state] == 0).any():
             drawn = torch.rand(count, 1, generator=generator, dtype=torch.float64)
             arc = (drawn >= up_to[state]).sum(1)
             columns.append(word[state, arc])
@@ -142,7 +123,7 @@ class Language:
     @cached_property
     def _steps(self) -> tuple[Tensor, Tensor, Tensor]:
         """Each state's arcs in a row: probabilities up to and including each but the last, targets, words."""
-        leaving: list[list[Arc]] = [[] for _ in self._is_final]
+        leaving: list[list[Arc]] = [[] for _ in self._trellis.is_final]
         for arc in self.arcs:
             leaving[arc.source].append(arc)
         shape = (len(leaving), max(map(len, leaving)))
@@ -182,9 +163,9 @@ class Language:
         >>> language.log_probability([["she", "rows"], ["rows"], ["<mask>", "rows"]]).exp().tolist()
         [0.5, 0.0, 1.0]
         """
-        for forward in self._forward(self._ids(sentences)):
+        for forward in self._trellis.forward(self._ids(sentences)):
             last = forward
-        return (last @ self._is_final).log()
+        return (last @ self._trellis.is_final).log()
 
     def next_token_probabilities(self, prefixes: Sentences) -> Float[Tensor, "batch places vocab"]:
         """Give the distribution of the token that follows each prefix of each row.
@@ -201,7 +182,7 @@ class Language:
         ([0.75, 0.0, 0.25], 1.0, 1.0)
         """
         ids = self._ids(prefixes)
-        return torch.stack([self._next(forward) for forward in self._possible(ids)], 1)
+        return torch.stack([self._trellis.next_tokens(forward) for forward in self._possible(ids)], 1)
 
     def topic_probabilities(self, prefixes: Sentences) -> Float[Tensor, "batch places topics"]:
         """Give the distribution of the topic of a sentence that begins with each prefix of each row.
@@ -229,20 +210,7 @@ class Language:
         [0.5, 0.5]
         """
         ids = self._ids(sentences)
-        forward = list(self._possible(ids, whole=True))
-        backward = self._is_final.repeat(len(ids), 1)
-        columns = []
-        for place in reversed(range(ids.shape[1])):
-            column = ids[:, place]
-            masked = column == MASK
-            words = torch.nn.functional.one_hot(column, self.tokenizer.vocab_size).double()
-            through = forward[place][masked][:, self._source] * backward[masked][:, self._target]
-            words[masked] = _shares(through @ self._weights)
-            columns.append(words)
-            backward = self._back(backward, column)
-        return (
-            torch.stack(columns[::-1], 1) if columns else self._weights.new_zeros(*ids.shape, self.tokenizer.vocab_size)
-        )
+        return self._trellis.fill(ids, self._possible(ids, whole=True))
 
     def parse(self, sentence: Sequence[str]) -> Parse:
         """Give the one derivation of a sentence.
@@ -262,7 +230,7 @@ class Language:
                 arc.target: [*way, arc] for state, way in ways.items() for arc in self._leaving.get((state, word), ())
             }
         for state, way in ways.items():
-            if self._is_final[state]:
+            if self._trellis.is_final[state]:
                 return Parse(self._topic(way[0]), [arc.symbols for arc in way])
         raise ValueError(f"parse needs a sentence of the language, got {' '.join(sentence)!r}")
 
@@ -282,47 +250,13 @@ class Language:
             return torch.zeros(0, 0, dtype=torch.long)
         return right_pad([[*self.tokenizer.encode(list(row)), PAD] for row in sentences], PAD)[0][:, :-1]
 
-    def _forward(self, ids: Tensor) -> Iterator[Float[Tensor, "batch states"]]:
-        """Give, for each prefix of the rows, the probability of the prefix together with the state behind it."""
-        now = torch.zeros(len(ids), len(self._is_final), dtype=torch.float64)
-        now[:, START_STATE] = 1
-        yield now
-        for column in ids.T:
-            through = now[:, self._source] * self._weight_of[column]
-            said = torch.zeros_like(now).index_add(1, self._target, through)
-            now = _choose(column, now, now * self._is_final, said)
-            yield now
-
-    def _back(self, after: Tensor, column: Tensor) -> Float[Tensor, "batch states"]:
-        """Give the probability of all that comes from `column` on, by the state before it."""
-        through = after[:, self._target] * self._weight_of[column]
-        said = torch.zeros_like(after).index_add(1, self._source, through)
-        return _choose(column, after, after * self._is_final, said)
-
-    def _next(self, forward: Tensor) -> Float[Tensor, "batch vocab"]:
-        """Give the distribution of the next token by that of the state."""
-        words = forward[:, self._source] @ self._weights
-        words[:, EOS] = forward @ self._is_final
-        return _shares(words)
-
     def _possible(self, ids: Tensor, whole: bool = False) -> list[Tensor]:
-        """Give what `_forward` gives, or refuse rows that are impossible."""
-        forward = list(self._forward(ids))
-        mass = forward[-1] @ self._is_final if whole else forward[-1].sum(1)
+        """Give what `Trellis.forward` gives, or refuse rows that are impossible."""
+        forward = list(self._trellis.forward(ids))
+        mass = forward[-1] @ self._trellis.is_final if whole else forward[-1].sum(1)
         for row in (mass == 0).nonzero().flatten()[:1].tolist():
             words = self.tokenizer.decode([token for token in ids[row].tolist() if token != PAD])
             raise ValueError(
                 f"{'sentences' if whole else 'prefixes'} must be of the language, but row {row} is {words!r}"
             )
         return forward
-
-
-def _choose(column: Tensor, nothing: Tensor, end: Tensor, said: Tensor) -> Tensor:
-    """Take for each row what its token does: nothing, ending the sentence, or saying a word."""
-    ended = torch.where(torch.isin(column, _END)[:, None], end, said)
-    return torch.where(torch.isin(column, _SAY_NOTHING)[:, None], nothing, ended)
-
-
-def _shares(masses: Tensor) -> Tensor:
-    """Divide each row by its sum."""
-    return masses / masses.sum(-1, keepdim=True)
