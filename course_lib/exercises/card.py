@@ -16,6 +16,7 @@ __all__ = ["GroupResult", "Verdict", "colour", "render", "to_html"]
 WIDTH = 79
 AXES = {-4: "sequences", -3: "heads", -2: "queries"}  # of a mask, from its end
 LARGEST = 8  # rows and columns of a tensor that are shown
+FEWEST = 4  # columns, where two tensors stand side by side for it
 MOST_INPUTS = 3  # drawn beside an answer; one of more is no longer traced by eye
 PASSED, FAILED, OPEN = "✓", "✗", "○"
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -119,21 +120,28 @@ def _failure(failure: Failure) -> list[str]:
         return lines
     if not (_is_drawable(expected) and _is_drawable(got)):
         return lines
-    index, rows = _choose_matrix(expected, [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)])
+    first_difference = [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)]
+    index, rows = _choose_matrix(expected, first_difference)
+    fewest = max(FEWEST, 1 + (first_difference or [0])[-1])
     inputs = [(name, value.expand(expected.shape)[index]) for name, value in failure.inputs if _is_drawable(value)]
     outputs = [("expected", expected[index]), ("yours", got[index])]
     masked = any(value.dtype == torch.bool for _, value in [*inputs, *outputs])
     legend = [f"  (■ True = may attend, · False; rows are {rows})"] if masked else []
     if 0 < len(inputs) <= MOST_INPUTS:
-        return [*lines, "", *_beside(inputs), "", *_beside(outputs), *legend]
-    return [*lines, "", *_beside(outputs), *legend]
+        return [*lines, "", *_beside(inputs, fewest), "", *_beside(outputs, fewest), *legend]
+    return [*lines, "", *_beside(outputs, fewest), *legend]
 
 
-def _beside(pictures: list[tuple[str, Tensor]]) -> list[str]:
-    """Draw matrices beside one another under their names; below one another where they are too wide."""
-    blocks = [[name, *_picture(value)] for name, value in pictures]
-    widths = [max(map(len, block)) + 4 for block in blocks]
-    if sum(widths) - 4 > WIDTH - 2:
+def _beside(pictures: list[tuple[str, Tensor]], fewest: int) -> list[str]:
+    """Draw matrices beside one another under their names, if need be with fewer columns; below one another where
+    even the `fewest` are too wide."""
+    for columns in range(LARGEST, fewest - 1, -1):
+        blocks = [[name, *_picture(value, columns)] for name, value in pictures]
+        widths = [max(map(len, block)) + 4 for block in blocks]
+        if sum(widths) - 4 <= WIDTH - 2:
+            break
+    else:
+        blocks = [[name, *_picture(value, LARGEST)] for name, value in pictures]
         return [f"  {line}".rstrip() for block in blocks for line in [*block, ""]][:-1]
     rows = (zip(row, widths, strict=True) for row in zip_longest(*blocks, fillvalue=""))
     return ["  " + "".join(f"{text:<{width}}" for text, width in row).rstrip() for row in rows]
@@ -157,11 +165,11 @@ def _choose_matrix(tensor: Tensor, first: list[int]) -> tuple[tuple[int | slice,
     return index, AXES.get(rows, "entries") + fixed
 
 
-def _picture(tensor: Tensor) -> list[str]:
+def _picture(tensor: Tensor, columns: int) -> list[str]:
     rows = torch.atleast_2d(tensor)
-    cells = [list(map(_cell, row[:LARGEST])) for row in rows[:LARGEST]]
+    cells = [list(map(_cell, row[:columns])) for row in rows[:LARGEST]]
     width = max(len(cell) for row in cells for cell in row)
-    columns = min(LARGEST, (WIDTH - 4) // (width + 1))
+    columns = min(columns, (WIDTH - 4) // (width + 1))
     more = " …" if rows.shape[1] > columns else ""
     lines = [" ".join(f"{cell:>{width}}" for cell in row[:columns]) + more for row in cells]
     return [*lines, "…"] if rows.shape[0] > LARGEST else lines

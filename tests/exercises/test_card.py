@@ -92,6 +92,15 @@ def test_numbers_are_drawn_under_their_mask():
     ]
 
 
+@pytest.mark.parametrize(("column", "side_by_side"), [(0, True), (4, True), (6, False)])
+def test_wide_numbers_lose_columns_to_stand_side_by_side_but_not_the_first_difference(column: int, side_by_side: bool):
+    value = torch.full((2, 9), -0.123)
+    text = failed(Failure(f"the first is [1][{column}]", "f(x)", value, value))
+    assert any(line.split() == ["expected", "yours"] for line in text.split("\n")) is side_by_side
+    shown = text.split("\n")[-1].split()
+    assert shown.count("-0.123") == (10 if side_by_side else 8)
+
+
 def test_the_line_that_raised_stands_alone():
     sentence = "your code raised ValueError: no\nIn line 3 of f: x = x & y"
     assert failed(Failure(sentence, "f(x)")).endswith(

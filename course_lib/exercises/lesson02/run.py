@@ -101,7 +101,7 @@ def _are_gradients_finite(student: Callable[..., Any], case: Case) -> dict[str, 
     q, k, mask = case.args
     leaves = {"q": q.clone().requires_grad_(), "k": k.clone().requires_grad_()}
     _go_back(student(*(leaf.clone() for leaf in leaves.values()), mask))  # copies, which may be written into
-    found = {f"{name} gets a gradient": leaf.grad is not None for name, leaf in leaves.items()}
+    found = {f"a gradient reaches {name}": leaf.grad is not None for name, leaf in leaves.items()}
     return found | {
         f"the gradient of {name} is finite": leaf.grad is not None and bool(leaf.grad.isfinite().all())
         for name, leaf in leaves.items()
@@ -210,7 +210,7 @@ def _call_block(student: Callable[..., Any], case: Case) -> Any:
     leaves = dict(zip(("x", "W_qkv", "W_o"), (value.clone().requires_grad_() for value in inputs), strict=True))
     _go_back(student(*(leaf.clone() for leaf in leaves.values()), num_heads))
     return {
-        f"{name} gets a gradient": leaf.grad is not None and bool(leaf.grad.any()) for name, leaf in leaves.items()
+        f"a gradient reaches {name}": leaf.grad is not None and bool(leaf.grad.any()) for name, leaf in leaves.items()
     }
 
 
