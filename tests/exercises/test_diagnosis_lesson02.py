@@ -1,0 +1,243 @@
+"""What learners of lesson 02 wrote and were told: the right name, or none and the counterexample; never a wrong name."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from course_lib import exercises
+from course_lib.attention import attention_weights, merge_heads, split_heads
+from course_lib.exercises.exercise import Exercise
+from course_lib.masks import create_causal_mask
+
+WEIGHTS, SPLIT, MERGE, BLOCK, ROPE = exercises.lesson("02")
+
+
+def weights(
+    scale: Callable[[torch.Tensor], float] = lambda q: q.size(-1) ** 0.5,
+    fill: float | None = float("-inf"),
+    dim: int = -1,
+) -> Callable[..., torch.Tensor]:
+    """What a tutorial's attention looks like, with a slip or two."""
+
+    def answer(q, k, mask=None):
+        scores = torch.matmul(q, k.transpose(-2, -1)) / scale(q)
+        if mask is not None and fill is not None:
+            scores = scores.masked_fill(mask == 0, fill)
+        return F.softmax(scores, dim=dim)
+
+    return answer
+
+
+def inverted(q, k, mask=None):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if mask is not None:
+        scores = torch.where(mask, -torch.inf, scores)
+    return scores.softmax(-1)
+
+
+def renormalised(q, k, mask=None):
+    found = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+    if mask is not None:
+        found = found * mask
+        found = found / found.sum(-1, keepdim=True)
+    return found
+
+
+def repaired_in_place(q, k, mask=None):
+    found = weights()(q, k, mask)
+    found[found.isnan()] = 0
+    return found
+
+
+def forgets_none(q, k, mask=None):
+    return (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, -torch.inf).softmax(-1)
+
+
+def forgets_the_default(q, k, mask):
+    return weights()(q, k, mask)
+
+
+def forgets_keepdim(q, k, mask=None):
+    powers = (q @ k.mT / q.shape[-1] ** 0.5).exp()
+    return powers / powers.sum(-1)
+
+
+def subtracts_booleans(q, k, mask=None):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return (scores if mask is None else scores + (1 - mask) * -1e9).softmax(-1)
+
+
+def splits(order: Callable[[torch.Tensor, int, int, int, int], torch.Tensor], error: Any = None) -> Callable[..., Any]:
+    def answer(x, num_heads):
+        batch, seq, d_model = x.shape
+        if error is not None and d_model % num_heads:
+            raise error
+        return order(x, batch, seq, num_heads, d_model // num_heads)
+
+    return answer
+
+
+def in_order(x, batch, seq, heads, head_dim):
+    return x.view(batch, seq, heads, head_dim).transpose(1, 2)
+
+
+def block(
+    mask: bool = True, root: bool = True, project: bool = True, swap: bool = True, copy: bool = True
+) -> Callable[..., torch.Tensor]:
+    """What a tutorial's block looks like, with a slip or two."""
+
+    def answer(x, W_qkv, W_o, num_heads):
+        batch, seq, d_model = x.shape
+        parts = (x @ W_qkv).split(d_model, dim=-1)
+        if swap:
+            q, k, v = (part.view(batch, seq, num_heads, -1).transpose(1, 2) for part in parts)
+        else:
+            q, k, v = (part.reshape(batch, num_heads, seq, -1) for part in parts)
+        scores = q @ k.mT / (q.shape[-1] ** 0.5 if root else 1)
+        if mask:
+            scores = scores.masked_fill(torch.ones(seq, seq).triu(1).bool(), -torch.inf)
+        merged = (scores.softmax(-1) @ v).transpose(1, 2)
+        merged = merged.reshape(batch, seq, -1) if copy else merged.view(batch, seq, -1)
+        return merged @ W_o if project else merged
+
+    return answer
+
+
+def own_functions_with(weigh: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def answer(x, W_qkv, W_o, num_heads):
+        q, k, v = (split_heads(part, num_heads) for part in (x @ W_qkv).chunk(3, dim=-1))
+        return merge_heads(weigh(q, k, create_causal_mask(x.shape[1])) @ v) @ W_o
+
+    return answer
+
+
+def attends_between_heads(x, W_qkv, W_o, num_heads):
+    q, k, v = (part.unflatten(-1, (num_heads, -1)) for part in (x @ W_qkv).chunk(3, dim=-1))
+    return ((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v).flatten(2) @ W_o
+
+
+def masks_by_the_batch(x, W_qkv, W_o, num_heads):
+    q, k, v = (split_heads(part, num_heads) for part in (x @ W_qkv).chunk(3, dim=-1))
+    return merge_heads(attention_weights(q, k, create_causal_mask(len(x))) @ v) @ W_o
+
+
+def neighbours_in_float32(x, positions):
+    angles = positions[:, None] / 10_000 ** (torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    even, odd, cos, sin = x[..., ::2], x[..., 1::2], angles.cos(), angles.sin()
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+NO_KEYS, TO_ALL = "nan for a query with nobody to attend to", "a query with nobody to attend to attends to all"
+OTHER_ERROR, NOT_IN_A_ROW = "another error instead of a ValueError", "a view of what is not in a row"
+TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
+    (WEIGHTS, weights(), NO_KEYS, 7),
+    (WEIGHTS, weights(fill=-1e9), TO_ALL, 7),
+    (WEIGHTS, weights(scale=lambda q: 1), "no scale", 0),
+    (WEIGHTS, weights(scale=lambda q: 1, fill=-1e9), "no scale", 0),
+    (WEIGHTS, weights(scale=lambda q: q.size(-1)), "scaled by head_dim, not by its root", 0),
+    (WEIGHTS, weights(scale=lambda q: math.sqrt(q.size(2))), "the root of another size", 0),
+    (WEIGHTS, weights(scale=lambda q: q.size(-1) ** 1 / 2), "half instead of the root", 0),
+    (WEIGHTS, weights(scale=lambda q: int(q.size(-1) ** 0.5)), None, 0),
+    (WEIGHTS, weights(dim=-2), "softmax over the queries", 0),
+    (WEIGHTS, weights(dim=1), "softmax over the heads", 0),
+    (WEIGHTS, weights(dim=1, fill=-1e9), "softmax over the heads", 0),
+    (WEIGHTS, weights(scale=lambda q: 1, dim=-2), None, 0),
+    (WEIGHTS, weights(fill=None), "the mask is ignored", 4),
+    (WEIGHTS, weights(fill=-1e4), TO_ALL, 7),
+    (WEIGHTS, weights(fill=torch.finfo(torch.float32).min), TO_ALL, 6),
+    (WEIGHTS, inverted, "the mask is inverted", 4),
+    (WEIGHTS, renormalised, NO_KEYS, 6),
+    (WEIGHTS, repaired_in_place, "weights are overwritten in place", 7),
+    (WEIGHTS, forgets_none, "mask may be None", 0),
+    (WEIGHTS, forgets_the_default, "mask has no default", 0),
+    (WEIGHTS, forgets_keepdim, "keepdim is missing", 0),
+    (WEIGHTS, subtracts_booleans, None, 3),
+    (WEIGHTS, lambda q, k, mask=None: attention_weights(q, k, mask) @ k, None, 0),
+    (SPLIT, splits(in_order), OTHER_ERROR, 2),
+    (SPLIT, splits(in_order, RuntimeError("these do not fit")), OTHER_ERROR, 2),
+    (SPLIT, splits(in_order, AssertionError("these do not fit")), "an assert instead of a ValueError", 2),
+    (SPLIT, splits(lambda x, b, n, h, d: x.view(b, h, n, d)), "cut by a view alone", 0),
+    (SPLIT, splits(lambda x, b, n, h, d: x.view(b, n, h, d)), "the heads stand behind the tokens", 0),
+    (SPLIT, splits(lambda x, b, n, h, d: x.view(b, n, h, d / 1)), None, 0),
+    (SPLIT, splits(lambda x, b, n, h, d: in_order(x, b, n, h, d).flip(1), ValueError()), None, 0),
+    (MERGE, lambda x: x.transpose(1, 2).reshape(len(x), -1, x.shape[3]), "heads and tokens are joined", 0),
+    (MERGE, lambda x: x.contiguous().view(x.shape[0], x.shape[2], -1), "merged by a reshape alone", 0),
+    (MERGE, lambda x: x.transpose(1, 2).view(x.shape[0], x.shape[2], -1), NOT_IN_A_ROW, 0),
+    (MERGE, lambda x: x.amax(1), None, 0),
+    (BLOCK, block(mask=False), "the mask is missing", 0),
+    (BLOCK, block(root=False), "no scale", 0),
+    (BLOCK, block(project=False), "no output projection", 0),
+    (BLOCK, block(swap=False), "the heads are cut by a view alone", 0),
+    (BLOCK, block(copy=False), NOT_IN_A_ROW, 0),
+    (BLOCK, block(mask=False, root=False), None, 0),
+    (BLOCK, block(root=False, project=False), None, 0),
+    (BLOCK, own_functions_with(weights(scale=lambda q: 1)), "no scale", 0),
+    (BLOCK, own_functions_with(weights(dim=-2)), "softmax over the queries", 0),
+    (BLOCK, own_functions_with(inverted), "the mask is inverted", 0),
+    (BLOCK, attends_between_heads, None, 0),
+    (BLOCK, masks_by_the_batch, None, 0),
+    (ROPE, neighbours_in_float32, "neighbours are paired", 0),
+    (ROPE, lambda x, positions: x, None, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("exercise", "student", "name", "points"), TOLD, ids=[f"{ex.side.name}-{name}" for ex, _, name, _ in TOLD]
+)
+def test_a_learners_code_gets_the_right_name_or_none(
+    exercise: Exercise, student: Callable[..., Any], name: str | None, points: float
+):
+    for seed in range(3):
+        verdict = exercise.grade(student, seed)
+        assert verdict.status == "failed"
+        assert (verdict.misconception, verdict.points) == (name, points), verdict.message
+        assert next(result.failure for result in verdict.groups if result.failure).sentence
+
+
+@pytest.mark.parametrize(
+    ("exercise", "student", "said"),
+    [
+        (WEIGHTS, weights(scale=lambda q: 1), "not divided by √head_dim"),
+        (WEIGHTS, weights(), "rows of queries without a key: 110 of 110 values differ; the first is [0][0]: expected "
+         "0, got nan."),
+        (WEIGHTS, weights(fill=None), "Forbidden keys get weight: the mask has no effect."),
+        (SPLIT, splits(lambda x, b, n, h, d: x.view(b, h, n, d)), "view and reshape read on in memory and mix tokens"),
+        (MERGE, lambda x: x.transpose(1, 2).view(x.shape[0], x.shape[2], -1), "In line 1 of your function: "),
+        (BLOCK, block(mask=False), "Every token reads the whole sequence, those after it too."),
+        (WEIGHTS, repaired_in_place, "the softmax needs its own result for the gradients"),
+        (WEIGHTS, lambda q, k, mask=None: torch.tensor(attention_weights(q, k, mask).tolist(), dtype=q.dtype),
+         "A gradient reaches q: expected True, got False"),
+    ],
+)  # fmt: skip
+def test_the_card_says_what_is_wrong_and_where(exercise: Exercise, student: Callable[..., Any], said: str):
+    verdict = exercise.grade(student, 0)
+    assert verdict.misconception is not None
+    assert said in " ".join(verdict.message.split())
+    assert len(verdict.message.split("\n")) <= 40
+
+
+def test_the_mask_is_drawn_above_wrong_weights():
+    lines = WEIGHTS.grade(weights(fill=None)).message.split("\n")
+    assert "  mask" in lines
+    assert lines[-1].startswith("  (■ True = may attend, · False; rows are queries, sequence 0, head 0)")
+    assert any(line.split() == ["expected", "yours"] for line in lines)
+
+
+def test_a_view_that_fails_in_the_split_is_told_so_too():
+    def answer(x, W_qkv, W_o, num_heads):
+        q, k, v = (part.view(len(x), num_heads, x.shape[1], -1) for part in (x @ W_qkv).chunk(3, dim=-1))
+        return merge_heads(attention_weights(q, k, create_causal_mask(x.shape[1])) @ v) @ W_o
+
+    assert BLOCK.grade(answer).misconception == NOT_IN_A_ROW
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_low_fill_is_right_wherever_there_is_a_key(seed: int):
+    lost = "a query with nobody to attend to gives zeros"
+    for fill in (float("-inf"), -1e9, -1e4, -1e30, torch.finfo(torch.bfloat16).min):
+        verdict = WEIGHTS.grade(weights(fill=fill), seed)
+        assert [result.name for result in verdict.groups if result.failure] == [lost], verdict.message
