@@ -5,6 +5,7 @@ import importlib
 import json
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -17,6 +18,7 @@ from course_lib.layout import Course, Lesson
 
 ROOT = Path(__file__).parent.parent
 LESSON = Course(ROOT).lesson("01")
+OURS = "from course_lib import "
 
 
 def make_course(folder: Path) -> Course:
@@ -94,20 +96,54 @@ def bank_sources(exercise: Exercise) -> tuple[dict[str, str], list[str]]:
 
 
 def _typed(tree: ast.Module, parts: dict[str, ast.expr], name: str) -> tuple[dict[str, str], list[str]]:
-    before = "\n\n".join(_helpers(tree))
+    helpers = _helpers(tree)
     wrong = {
-        ast.literal_eval(key): f"{before}\n\n{name} = {ast.unparse(value.args[0])}"
+        ast.literal_eval(key): _with_helpers(f"{name} = {ast.unparse(value.args[0])}", helpers)
         for key, value in zip(parts["misconceptions"].keys, parts["misconceptions"].values, strict=True)
     }
-    return wrong, [f"{before}\n\n{name} = {ast.unparse(right)}" for right in parts["alternatives"].elts]
+    return wrong, [_with_helpers(f"{name} = {ast.unparse(right)}", helpers) for right in parts["alternatives"].elts]
+
+
+def _with_helpers(source: str, helpers: list[str]) -> str:
+    """Put before a piece of source the helpers it needs; of the course's own modules, the functions it needs."""
+    needed = [*_needed(_names_used(source), helpers), source]
+    whole = ast.parse("\n\n".join(needed))
+    return "\n\n".join(_spelled_out(text, whole) if text.startswith(OURS) else text for text in needed)
+
+
+def _needed(wanted: set[str], statements: list[str]) -> list[str]:
+    """Choose the statements that define what is wanted, and what these need, in their order."""
+    chosen = set()
+    while new := [text for text in statements if text not in chosen and _names_defined(text) & wanted]:
+        chosen.update(new)
+        wanted = wanted.union(*map(_names_used, new))
+    return [text for text in dict.fromkeys(statements) if text in chosen]
+
+
+@cache
+def _names_used(source: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+
+
+@cache
+def _names_defined(source: str) -> set[str]:
+    found = set()
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        else:
+            found |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return found
 
 
 def _helpers(tree: ast.Module) -> list[str]:
-    """What a bank's functions need around them, with what it imports from the course written out."""
+    """What a bank's functions may need around them: its statements, and those of the bank's files it imports from."""
     helpers = []
     for statement in tree.body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib":
-            helpers += [_spelled_out(alias.name) for alias in statement.names]
+            helpers += [OURS + alias.name for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom) and ".bank." in statement.module:
             module = ROOT / f"{statement.module.replace('.', '/')}.py"
             helpers += _helpers(ast.parse(module.read_text(encoding="utf-8")))
@@ -123,10 +159,20 @@ def _is_ours(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign) and "Exercise" in ast.dump(statement.value)
 
 
-def _spelled_out(module: str) -> str:
-    """A module of the reference written out in the notebook, for the sandbox has none: `masks = <its contents>`."""
-    source = (ROOT / "course_lib" / f"{module}.py").read_text(encoding="utf-8")
-    body = "".join(f"    {line}\n" for line in ast.unparse(ast.parse(source)).splitlines())
+def _spelled_out(imported: str, user: ast.Module) -> str:
+    """A module of the reference written out in the notebook, for the sandbox has none: `masks = <its contents>`.
+
+    Of the module stands there only what `user` takes from it: the rest may be forbidden where it is graded.
+    """
+    module = imported.removeprefix(OURS)
+    taken = {
+        node.attr
+        for node in ast.walk(user)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == module
+    }
+    tree = ast.parse((ROOT / "course_lib" / f"{module}.py").read_text(encoding="utf-8"))
+    needed = "\n".join(_needed(taken, [ast.unparse(statement) for statement in tree.body]))
+    body = "".join(f"    {line}\n" for line in needed.splitlines())
     return f"import types\n\ndef _{module}():\n{body}    return types.SimpleNamespace(**locals())\n\n" + (
         f"{module} = _{module}()"
     )
