@@ -1,4 +1,4 @@
-"""What learners of lesson 02 wrote and were told: the right name, or none and the counterexample; never a wrong name."""
+"""What learners wrote in lesson 02 and were told: the right name, or none and the counterexample; never a wrong one."""
 
 import math
 from collections.abc import Callable

@@ -158,7 +158,8 @@ def test_angles_may_be_computed_in_any_precision(right: Callable[..., torch.Tens
 
 FUSED = """def causal_self_attention(x, W_qkv, W_o, num_heads):
     return F.scaled_dot_product_attention(x, x, x, is_causal=True)"""
-OWN = """def attention_weights(q, k, mask=None):
+OWN = """from course_lib.masks import create_causal_mask
+def attention_weights(q, k, mask=None):
     return (q @ k.mT).softmax(-1)
 def causal_self_attention(x, W_qkv, W_o, num_heads):
     return attention_weights(x, x, create_causal_mask(x.shape[1])) @ x"""
