@@ -1,5 +1,6 @@
 """The experiments themselves, by the world they stand on."""
 
-from benchmarks.trials import language, translation
+from benchmarks.trials import language, records, translation
 
-EXPERIMENTS = {function.__name__: function for world in (language, translation) for function in world.EXPERIMENTS}
+_ALL = (*language.EXPERIMENTS, *translation.EXPERIMENTS, *records.EXPERIMENTS)
+EXPERIMENTS = {function.__name__: function for function in _ALL}
