@@ -189,7 +189,7 @@ def three_tasks_by_prompt(seed: int) -> Figures:
     for row, prompt in zip(wanted, asked, strict=True):
         row[: prompt - 1] = IGNORE  # only answers are learned
     model = Decoder(DecoderConfig(**sizes() | {"vocab_size": words.vocab_size}, max_len=128), generator)
-    recipe = Recipe(steps=1200, learning_rate=2e-3, warmup=100)
+    recipe = Recipe(steps=500, learning_rate=3e-3, warmup=50)
     history = train(
         model,
         shuffled((ids, mask, wanted), 64, generator),
