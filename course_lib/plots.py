@@ -12,13 +12,22 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 from torch import Tensor
 
 from course_lib.training import History
 
-__all__ = ["plot_history", "plot_lines", "plot_masks", "plot_pair_counts", "plot_panels", "plot_weights"]
+__all__ = [
+    "plot_alignment",
+    "plot_fills",
+    "plot_history",
+    "plot_lines",
+    "plot_masks",
+    "plot_pair_counts",
+    "plot_panels",
+    "plot_weights",
+]
 
 Lines = Mapping[str, Mapping[float, float]]  # name -> {x: y}
 
@@ -38,14 +47,14 @@ def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
     if not masks:
         raise ValueError("plot_masks needs at least one mask, got none")
     n = len(tokens)
-    grids = [_as_grid(mask, n) for mask in masks.values()]
+    grids = [_as_grid(mask, n, n) for mask in masks.values()]
     fig, axes = _panels(len(masks), side=1.4 + 0.38 * n)
     for ax, title, grid in zip(axes, masks, grids, strict=True):
         ax.imshow(grid.numpy(), cmap=ListedColormap([PALE, BLUE]), vmin=0, vmax=1)
         for i in range(n):
             for j in range(n):
                 _write(ax, i, j, "✓" if grid[i, j] else "·", "white" if grid[i, j] else INK)
-        _label(ax, tokens, title)
+        _label(ax, tokens, tokens, title)
     allowed = Patch(facecolor=BLUE, label="✓ may attend")
     forbidden = Patch(facecolor=PALE, edgecolor=INK, label="· may not")
     fig.legend(handles=[allowed, forbidden], loc="lower center", ncols=2, frameon=False, fontsize=FONT)
@@ -62,17 +71,76 @@ def plot_weights(weights: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure
     if not weights:
         raise ValueError("plot_weights needs at least one grid of weights, got none")
     n = len(tokens)
-    grids = [_as_grid(weight.detach(), n) for weight in weights.values()]
+    grids = [_as_grid(weight.detach(), n, n) for weight in weights.values()]
     fig, axes = _panels(len(weights), side=1.5 + 0.5 * n)
-    shades = LinearSegmentedColormap.from_list("weights", ["white", BLUE])
     for ax, title, grid in zip(axes, weights, grids, strict=True):
-        ax.imshow(grid.numpy(), cmap=shades, vmin=0, vmax=1)
-        for i in range(n):
-            for j in range(n):
-                number = f"{grid[i, j]:.2f}" if grid[i, j] else "0"
-                _write(ax, i, j, number, "white" if grid[i, j] > 0.55 else INK)
-        _label(ax, tokens, title)
+        _shade(ax, grid)
+        _label(ax, tokens, tokens, title)
     return _finish(fig)
+
+
+def plot_alignment(
+    weights: Tensor, source: Sequence[str], target: Sequence[str], gold: Tensor | None = None, title: str = ""
+) -> Figure:
+    """Draw whom each target token looks at in the source: a heat map with numbers, the true pairs framed.
+
+    weights: probabilities, broadcastable to (1, 1, target, source). gold: boolean, broadcastable likewise, True = the
+    two tokens belong together.
+    Raises ValueError if there is no token on one side, or if there is more than one batch element or head.
+    """
+    if not source or not target:
+        raise ValueError(f"plot_alignment needs tokens on both sides, got {len(source)} and {len(target)}")
+    shape = (len(target), len(source))
+    grid = _as_grid(weights.detach(), *shape)
+    pairs = [] if gold is None else _as_grid(gold, *shape).nonzero().tolist()
+    fig, ax = plt.subplots(figsize=(1.8 + 0.55 * shape[1], 1.9 + 0.45 * shape[0]))
+    _shade(ax, grid)
+    _label(ax, source, target, title)
+    ax.set_xlabel("source: what is looked at", fontsize=FONT)
+    ax.set_ylabel("target: who looks", fontsize=FONT)
+    frame = {"fill": False, "edgecolor": VERMILION, "linewidth": 2.5}
+    for i, j in pairs:
+        ax.add_patch(Rectangle((j - 0.45, i - 0.45), 0.9, 0.9, **frame))
+    if gold is None:
+        return _finish(fig)
+    truth = Patch(**frame, label="framed: belong together")
+    fig.legend(handles=[truth], loc="lower center", frameon=False, fontsize=FONT)
+    return _finish(fig, bottom=0.4)
+
+
+def plot_fills(fills: Mapping[str, Mapping[str, float]], hidden: str | None = None) -> Figure:
+    """Draw what each model puts in one place: bars of its words with their numbers, the likeliest on top.
+
+    fills: name of the model -> {word: probability}. hidden: the word that stood there, marked with a triangle.
+    Raises ValueError if there is no model, or a model without a word.
+    """
+    if not fills:
+        raise ValueError("plot_fills needs at least one model, got none")
+    for name, shares in fills.items():
+        if not shares:
+            raise ValueError(f"every model needs at least one word, got none for {name!r}")
+    most = max(map(len, fills.values()))
+    size = (3.4 * len(fills), 1.4 + 0.34 * most)
+    fig, axes = plt.subplots(1, len(fills), figsize=size, squeeze=False, sharex=True)
+    for ax, (name, shares) in zip(axes[0], fills.items(), strict=True):
+        words, numbers = zip(*sorted(shares.items(), key=lambda pair: -pair[1]), strict=True)
+        ax.barh(range(len(words)), numbers, color=[ORANGE if word == hidden else BLUE for word in words], height=0.7)
+        for place, number in enumerate(numbers):
+            ax.text(number + 0.02, place, f"{number:.2f}" if number else "0", va="center", color=INK, fontsize=FONT)
+        ax.set_yticks(range(len(words)), [f"▶ {word}" if word == hidden else word for word in words], fontsize=FONT)
+        ax.set_ylim(most - 0.4, -0.6)
+        ax.set_xlim(0, 1.25)  # room for the number behind a bar of length 1
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=FONT)
+        ax.set_xlabel("probability", fontsize=FONT)
+        ax.set_ylabel("word", fontsize=FONT)
+        ax.set_title(name, fontsize=FONT + 1)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right"]].set_visible(False)
+    if hidden is None:
+        return _finish(fig)
+    marked = Patch(facecolor=ORANGE, label="▶ the hidden word")
+    fig.legend(handles=[marked], loc="lower center", frameon=False, fontsize=FONT)
+    return _finish(fig, bottom=0.35)
 
 
 def plot_pair_counts(counts: Mapping[str, Mapping[int, int]]) -> Figure:
@@ -217,9 +285,7 @@ def _plain(number: float, position: int | None = None) -> str:
 def _name_end(ax: Axes, name: str, x: float, y: float, colour: str) -> None:
     """Write a name for the line that ends there; `_finish_charts` puts it where it has room."""
     thread = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-    ax.annotate(
-        name, (x, y), (x, y), color=INK, fontsize=FONT, va="center", arrowprops=thread, annotation_clip=False
-    )
+    ax.annotate(name, (x, y), (x, y), color=INK, fontsize=FONT, va="center", arrowprops=thread, annotation_clip=False)
 
 
 def _finish_charts(fig: Figure) -> Figure:
@@ -261,27 +327,36 @@ def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:
     return fig, list(axes.flat[:count])
 
 
-def _as_grid(values: Tensor, n: int) -> Tensor:
-    """Drop leading axes of size 1 and spread the rest over (n, n)."""
+def _as_grid(values: Tensor, rows: int, columns: int) -> Tensor:
+    """Drop leading axes of size 1 and spread the rest over (rows, columns)."""
     if any(size != 1 for size in values.shape[:-2]):
         raise ValueError(f"one figure shows one batch element and head, got shape {tuple(values.shape)}")
-    return torch.broadcast_to(values.reshape(values.shape[-2:]), (n, n)).cpu()
+    return torch.broadcast_to(values.reshape(values.shape[-2:]), (rows, columns)).cpu()
+
+
+def _shade(ax: Axes, grid: Tensor) -> None:
+    """Draw probabilities as a heat map with the number in each cell; what is exactly 0 reads "0"."""
+    ax.imshow(grid.numpy(), cmap=LinearSegmentedColormap.from_list("weights", ["white", BLUE]), vmin=0, vmax=1)
+    for i, row in enumerate(grid.tolist()):
+        for j, weight in enumerate(row):
+            _write(
+                ax, i, j, f"{weight:.2f}" if weight else "0", "white" if weight > 0.85 else INK
+            )  # whichever has more contrast
 
 
 def _write(ax: Axes, row: int, column: int, text: str, colour: str) -> None:
     ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=FONT)
 
 
-def _label(ax: Axes, tokens: Sequence[str], title: str) -> None:
+def _label(ax: Axes, columns: Sequence[str], rows: Sequence[str], title: str) -> None:
     """Put position and token on both axes, and lines between the cells."""
-    n = len(tokens)
-    names = [f"{position} {token}" for position, token in enumerate(tokens)]
+    across, down = ([f"{position} {token}" for position, token in enumerate(tokens)] for tokens in (columns, rows))
     ax.set_title(title, fontsize=FONT + 1)
-    ax.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=FONT)
-    ax.set_yticks(range(n), names, fontsize=FONT)
+    ax.set_xticks(range(len(across)), across, rotation=45, ha="right", rotation_mode="anchor", fontsize=FONT)
+    ax.set_yticks(range(len(down)), down, fontsize=FONT)
     ax.set_xlabel("key: who is looked at", fontsize=FONT)
-    ax.set_xticks([k - 0.5 for k in range(n + 1)], minor=True)
-    ax.set_yticks([k - 0.5 for k in range(n + 1)], minor=True)
+    ax.set_xticks([k - 0.5 for k in range(len(across) + 1)], minor=True)
+    ax.set_yticks([k - 0.5 for k in range(len(down) + 1)], minor=True)
     ax.grid(which="minor", color="white", linewidth=2)
     ax.tick_params(which="both", length=0)
     ax.spines[:].set_visible(False)

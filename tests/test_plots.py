@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from course_lib.masks import create_causal_mask, create_padding_mask, create_prefix_mask
-from course_lib.plots import plot_history, plot_lines, plot_masks, plot_pair_counts, plot_panels, plot_weights
+from course_lib.plots import (
+    plot_alignment,
+    plot_fills,
+    plot_history,
+    plot_lines,
+    plot_masks,
+    plot_pair_counts,
+    plot_panels,
+    plot_weights,
+)
 from course_lib.training import History
 
 WORDS = ["the", "bank", "by", "the", "river"]
@@ -57,6 +66,49 @@ def test_weights_are_drawn_with_their_numbers_and_exact_zeros_stand_out():
     ax = visible(plot_weights({"weights": weights.requires_grad_()}, WORDS))[0]
     assert marks(ax)[1] == ["0.25", "0.75", "0.00", "0", "0"]
     assert marks(ax)[0] == ["1.00", "0", "0", "0", "0"]
+
+
+ALIGNED = torch.tensor([[0.9, 0.1, 0], [0.2, 0.3, 0.5]])
+
+
+def legend(fig: Figure) -> list[str]:
+    return [label.get_text() for box in fig.legends for label in box.get_texts()]
+
+
+def test_an_alignment_shows_target_against_source_with_the_true_pairs_framed():
+    gold = torch.tensor([[1, 0, 0], [0, 1, 1]]).bool()
+    fig = plot_alignment(ALIGNED[None, None].requires_grad_(), ["one", "two", "three"], ["un", "deux"], gold, "head 1")
+    (ax,) = fig.axes
+    numbers = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts}
+    assert numbers == {(0, 0): "0.90", (0, 1): "0.10", (0, 2): "0", (1, 0): "0.20", (1, 1): "0.30", (1, 2): "0.50"}
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0 one", "1 two", "2 three"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["0 un", "1 deux"]
+    frames = [(frame.get_y() + frame.get_height() / 2, frame.get_x() + frame.get_width() / 2) for frame in ax.patches]
+    assert frames == [pytest.approx(pair) for pair in ((0, 0), (1, 1), (1, 2))]
+    assert ("target" in ax.get_ylabel(), "source" in ax.get_xlabel(), ax.get_title()) == (True, True, "head 1")
+    assert legend(fig) == ["framed: belong together"]
+    dressed(fig)
+
+
+def test_an_alignment_without_gold_has_no_frames_and_no_legend():
+    fig = plot_alignment(ALIGNED, ["one", "two", "three"], ["un", "deux"])
+    assert (len(fig.axes[0].patches), legend(fig)) == (0, [])
+    dressed(fig)
+
+
+def test_fills_stand_side_by_side_the_likeliest_on_top_and_the_hidden_word_marked():
+    fills = {"encoder": {"river": 0.2, "bank": 0.79, "old": 0.01}, "left only": {"old": 0.0, "bank": 0.125}}
+    fig = plot_fills(fills, hidden="bank")
+    assert [ax.get_title() for ax in fig.axes] == list(fills)
+    words = [[t.get_text() for t in ax.get_yticklabels()] for ax in fig.axes]
+    assert words == [["▶ bank", "river", "old"], ["▶ bank", "old"]]
+    assert [[bar.get_width() for bar in ax.patches] for ax in fig.axes] == [[0.79, 0.2, 0.01], [0.125, 0]]
+    assert [[t.get_text() for t in ax.texts] for ax in fig.axes] == [["0.79", "0.20", "0.01"], ["0.12", "0"]]
+    assert len({ax.get_ylim() for ax in fig.axes}) == len({ax.get_xlim() for ax in fig.axes}) == 1
+    assert fig.axes[0].get_ylim()[0] > fig.axes[0].get_ylim()[1]  # the first word is on top
+    assert legend(fig) == ["▶ the hidden word"]
+    dressed(fig)
+    assert legend(plot_fills(fills)) == []
 
 
 def test_counted_pairs_are_lines_with_their_names():
@@ -197,6 +249,8 @@ def test_figures_are_drawable_and_none_stays_open():
         plot_lines({"a": {1: 1}}, "n", "seconds", log=True),
         plot_panels(COSTS, "tokens"),
         plot_history({"one step": History(loss=[2.0])}),
+        plot_alignment(ALIGNED, ["one", "two", "three"], ["un", "deux"], ALIGNED > 0.2),
+        plot_fills({"encoder": {"bank": 1.0}}, hidden="bank"),
     ]
     assert plt.get_fignums() == []
     for figure in figures:
@@ -235,6 +289,13 @@ def test_figures_are_drawable_and_none_stays_open():
             lambda: plot_panels(COSTS, "tokens", guides={"n": 1}),
             "guides are straight on logarithmic axes only: give log=True",
         ),
+        (lambda: plot_alignment(ALIGNED, [], ["un"]), "plot_alignment needs tokens on both sides, got 0 and 1"),
+        (
+            lambda: plot_alignment(ALIGNED.expand(2, 2, 3), ["one", "two", "three"], ["un", "deux"]),
+            "one figure shows one batch element and head, got shape (2, 2, 3)",
+        ),
+        (lambda: plot_fills({}), "plot_fills needs at least one model, got none"),
+        (lambda: plot_fills({"encoder": {}}), "every model needs at least one word, got none for 'encoder'"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make, message):
