@@ -18,7 +18,20 @@ from course_lib.masks import (
     create_sliding_window_mask,
 )
 
-__all__ = ["KINDS", "MAX_TOKENS", "STYLE", "Cell", "Explorer", "build_mask", "choice", "status", "table", "title"]
+__all__ = [
+    "KINDS",
+    "MAX_TOKENS",
+    "STYLE",
+    "Cell",
+    "Explorer",
+    "build_mask",
+    "choice",
+    "sentence_field",
+    "status",
+    "table",
+    "title",
+    "token_button",
+]
 
 KINDS = ("bidirectional", "causal", "prefix", "sliding window")
 SIZED = ("prefix", "sliding window")  # the kinds that have a length to set
@@ -118,6 +131,27 @@ def choice(description: str, options: Sequence, value: object, width: int = 120)
     return buttons
 
 
+def sentence_field(sentence: str, name: str, most: int, description: str = "sentence") -> widgets.Text:
+    """Make the field in which the learner types another sentence. most: how many words of it are used.
+
+    name: the function that needs it. Raises ValueError if the sentence has no word.
+    """
+    if not sentence.split():
+        raise ValueError(f"{name} needs a sentence with at least one word")
+    field = widgets.Text(sentence, description=description, continuous_update=False, style=LABELS)
+    field.layout.width = "min(100%, 500px)"
+    field.tooltip = f"Type up to {most} words and press Enter"
+    return field
+
+
+def token_button(dom_class: str, click: Callable[[widgets.Button], None], **traits) -> widgets.Button:
+    """Make a button as wide as its token. dom_class: by which a test finds it. traits: further ones of the button."""
+    button = widgets.Button(layout={"width": "auto"}, **traits)
+    button.add_class(dom_class)
+    button.on_click(click)
+    return button
+
+
 class Explorer:
     """The widgets of an explorer, and what they share: the words, and which of them is chosen.
 
@@ -136,13 +170,9 @@ class Explorer:
         question: str,
         controls: Sequence[widgets.Widget] = (),
     ) -> None:
-        if not sentence.split():
-            raise ValueError(f"{name.replace('-', '_')} needs a sentence with at least one word")
         self.name, self.render, self.question = name, render, question
         self.position = 0
-        self.sentence = widgets.Text(sentence, description="sentence", continuous_update=False, style=LABELS)
-        self.sentence.layout.width = "min(100%, 500px)"
-        self.sentence.tooltip = f"Type up to {MAX_TOKENS} words and press Enter"
+        self.sentence = sentence_field(sentence, name.replace("-", "_"), MAX_TOKENS)
         self.kind = choice("mask", KINDS, kind)
         self.size = widgets.IntSlider(2, 0, 2, description="prefix length", style=LABELS)
         self.tokens = widgets.HBox(layout={"flex_flow": "row wrap"})
@@ -172,14 +202,15 @@ class Explorer:
             return
         self.words = words
         self.position = min(self.position, len(words) - 1)
-        buttons = []
-        for position, word in enumerate(words):
-            button = widgets.Button(description=f"{position} {word}", tooltip=self.question.format(word=word))
-            button.layout.width = "auto"
-            button.add_class(f"{self.name}-token")
-            button.on_click(lambda _, position=position: self._choose(position))
-            buttons.append(button)
-        self.tokens.children = buttons
+        self.tokens.children = [
+            token_button(
+                f"{self.name}-token",
+                lambda _, position=position: self._choose(position),
+                description=f"{position} {word}",
+                tooltip=self.question.format(word=word),
+            )
+            for position, word in enumerate(words)
+        ]
         self._new_kind()
 
     def _new_kind(self, change: object = None) -> None:
