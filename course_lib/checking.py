@@ -12,7 +12,7 @@ from IPython.display import display
 
 from course_lib import exercises, labbook
 from course_lib.errors import CourseError
-from course_lib.exercises.card import Verdict, colour, to_html
+from course_lib.exercises.card import Verdict, colour, to_html, wrap
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.shortcuts import find_shortcut
 
@@ -20,6 +20,7 @@ __all__ = ["CheckFailed", "UnknownExercise", "check", "hint", "progress"]
 
 FIRST_SEED = 0
 PASSED, PASSED_ONCE = "passed", "passed once"  # what the lab book says of a solved exercise
+NOT_WRITTEN = "not written"
 IS_REFERENCE = "{name} is now the course's own: run your cell that defines it again, then this check."
 NOT_CALLABLE = "check needs the function itself, {name}, and got {kind}: leave out the brackets behind its name."
 NOTHING = (
@@ -58,7 +59,7 @@ def check(exercise_id: Any, student: Any) -> None:
     exercise = _find(exercise_id)
     verdict = _verdict(exercise, student)
     _note(verdict)
-    if verdict.passed or (exercise.optional and verdict.status == "not written"):
+    if verdict.passed or (exercise.optional and verdict.status == NOT_WRITTEN):
         _show(verdict.message)
         return
     advice = ""
@@ -77,7 +78,8 @@ def hint(exercise_id: Any) -> None:
     _hints_given[exercise_id] += 1
     stage = given % len(hints)
     again = "That was the last hint; from the start again.\n\n" if given and not stage else ""
-    _show(f"{again}Hint {stage + 1} of {len(hints)} · {exercise_id}\n\n{hints[stage]}")
+    lines = wrap(f"{again}Hint {stage + 1} of {len(hints)} · {exercise_id}\n\n{hints[stage]}")
+    _show("\n".join(lines))
 
 
 def progress() -> None:
@@ -87,7 +89,7 @@ def progress() -> None:
         done = labbook.recall(f"check {exercise.id}", default=None)
         if done in (PASSED, PASSED_ONCE):
             solved.append(exercise)
-        state = "✓" if exercise in solved else "✗" if done else "○"
+        state = "✓" if exercise in solved else "○" if done in (None, NOT_WRITTEN) else "✗"
         once = " (solved once; the last check failed)" if done == PASSED_ONCE else ""
         worth = " optional " if exercise.optional else f"{exercise.points:>3g} points"
         rows.append(f"{state} {exercise.id:<32} {worth}  {exercise.title}{once}")

@@ -192,8 +192,8 @@ def rotate(
 ) -> Float[Tensor, "batch heads seq head_dim"]:
     """Turn each pair of features (i, i + head_dim/2) by its angle (Su et al. 2021, section 3.4.2).
 
-    The paper pairs neighbours (2i, 2i + 1); LLaMA's published weights pair the halves. The one is the other with the
-    features in another order, so scores are the same.
+    The paper and LLaMA's own code pair neighbours (2i, 2i + 1); GPT-NeoX and the transformers library pair the
+    halves. The one is the other with the features in another order, so scores are the same.
     Shapes: x (batch, heads, seq, head_dim), cos and sin as `rotation` gives them; returns x's shape and dtype.
 
     >>> x = torch.tensor([[[[1.0, 0.0]]]])

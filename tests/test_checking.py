@@ -154,7 +154,9 @@ def test_hints_come_in_stages_and_start_again(notebook: Notebook):
     for call in range(4):
         notebook('hint("01.combine_masks")')
         again = "That was the last hint; from the start again.\n\n" if call == 3 else ""
-        assert notebook.shown.startswith(f"{again}Hint {call % 3 + 1} of 3 · 01.combine_masks\n\n{hints[call % 3]}")
+        assert notebook.shown.startswith(f"{again}Hint {call % 3 + 1} of 3 · 01.combine_masks\n\n")
+        assert " ".join(notebook.shown.split()).endswith(" ".join(hints[call % 3].split()))
+        assert max(map(len, notebook.shown.split("\n"))) <= 79
 
 
 @pytest.mark.parametrize("cell", ['check("01.causal", None)', 'hint("01.causal")', "hint(1)", "check(None, None)"])
@@ -174,6 +176,24 @@ def test_a_card_says_in_which_line_of_the_notebook_an_error_was_raised(notebook:
         'check("01.combine_masks", combine_masks)',
     )
     assert "In line 2 of keep: return mask.no_such_thing" in notebook.card
+
+
+def test_a_stub_leaves_the_circle_of_an_exercise_open(notebook: Notebook):
+    stub = "def combine_masks(*masks):\n    raise NotImplementedError"
+    notebook(stub, 'check("01.combine_masks", combine_masks)', "progress()")
+    assert labbook.recall("check 01.combine_masks") == "not written"
+    assert notebook.shown.split("\n")[2].startswith("○ 01.combine_masks")
+
+
+def test_a_stub_that_an_answer_calls_is_named(notebook: Notebook):
+    notebook(
+        "def split_heads(x, num_heads):\n    raise NotImplementedError()",
+        "def causal_self_attention(x, W_qkv, W_o, num_heads):\n    return split_heads(x @ W_qkv, num_heads) @ W_o",
+        'check("02.causal_self_attention", causal_self_attention)',
+    )
+    said = "split_heads, which your causal_self_attention calls, is not written yet: it raises NotImplementedError."
+    assert said in " ".join(notebook.card.split())
+    assert notebook.card.startswith("○ 02.causal_self_attention · 0 of 7 points")
 
 
 def test_progress_lists_every_exercise(notebook: Notebook):

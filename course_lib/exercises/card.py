@@ -9,9 +9,9 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from course_lib.exercises.judging import Failure
+from course_lib.exercises.comparing import Failure
 
-__all__ = ["GroupResult", "Verdict", "colour", "render", "to_html"]
+__all__ = ["GroupResult", "Verdict", "colour", "render", "to_html", "wrap"]
 
 WIDTH = 79
 AXES = {-4: "sequences", -3: "heads", -2: "queries"}  # of a mask, from its end
@@ -19,6 +19,7 @@ LARGEST = 8  # rows and columns of a tensor that are shown
 FEWEST = 4  # columns, where two tensors stand side by side for it
 MOST_INPUTS = 3  # drawn beside an answer; one of more is no longer traced by eye
 PASSED, FAILED, OPEN = "✓", "✗", "○"
+WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:break-word"  # Jupyter's own breaks inside words
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
@@ -42,6 +43,7 @@ class Verdict:
 
     status: passed, failed, not written, forbidden, no evidence, limit hit (it had to be stopped), or checker failed,
         which is nobody's zero.
+    optional: its points count nowhere, and its card has none.
     misconception: name of the known mistake the work looks like, else None; hint: what the bank says to it.
     """
 
@@ -53,6 +55,7 @@ class Verdict:
     misconception: str | None = None
     hint: str = ""
     reason: str = ""
+    optional: bool = False
 
     @property
     def passed(self) -> bool:
@@ -68,19 +71,21 @@ class Verdict:
 def render(verdict: Verdict) -> str:
     """Write the card of a verdict."""
     sign = PASSED if verdict.passed else OPEN if verdict.status in ("not written", "checker failed") else FAILED
-    points = f"{verdict.points:g} of {verdict.max_points:g} points"
+    points = "optional" if verdict.optional else f"{verdict.points:g} of {verdict.max_points:g} points"
     lines = [f"{sign} {verdict.exercise} · {points}"]
     if verdict.reason:
-        lines += ["", *_wrap(verdict.reason)]
+        lines += ["", *wrap(verdict.reason)]
     if verdict.misconception is not None:  # the cure comes first: what is below may need scrolling
-        lines += [*_wrap(f"It looks like: {verdict.misconception}."), *_wrap(verdict.hint), ""]
+        lines += [*wrap(f"It looks like: {verdict.misconception}."), *wrap(verdict.hint), ""]
     width = max((len(result.name) for result in verdict.groups), default=0)
     for result in verdict.groups:
         mark = FAILED if result.failure else PASSED if result.counted else OPEN
-        lines.append(f"  {mark} {result.name:<{width}}  {result.points:g}/{result.max_points:g}")
+        worth = "" if verdict.optional else f"{result.points:g}/{result.max_points:g}"
+        lines.append(f"  {mark} {result.name:<{width}}  {worth}".rstrip())
     first = next((result.failure for result in verdict.groups if result.failure), None)
     if any(not result.counted and result.failure is None for result in verdict.groups):
-        lines.append(f"  ({OPEN} right, and counted once the first line is right)")
+        counts = "the first line comes first" if verdict.optional else "counted once the first line is right"
+        lines.append(f"  ({OPEN} right, and {counts})")
     if first is not None:
         lines += ["", *_failure(first)]
     return "\n".join(lines)
@@ -99,21 +104,21 @@ def colour(card: str) -> str:
 
 
 def to_html(card: str) -> str:
-    """Show a card as HTML that reads well on light and dark pages."""
+    """Show a card as HTML that reads well on light and dark pages, and breaks lines between words alone."""
     edge = "#1b7837" if card.startswith(PASSED) else "#b35806"
     head, _, rest = escape(card).partition("\n")
     return (
         f'<div role="status" style="border-left:6px solid {edge};padding:4px 12px;margin:2px 0">'
-        f'<pre style="margin:0;line-height:1.35"><b>{head}</b>\n{rest}</pre></div>'
+        f'<pre style="margin:0;line-height:1.35;{WRAPPED}"><b>{head}</b>\n{rest}</pre></div>'
     )
 
 
 def _failure(failure: Failure) -> list[str]:
-    first, _, rest = (failure.sentence[:1].upper() + failure.sentence[1:]).rstrip().partition("\n")
+    first, _, rest = _capitalised(failure.sentence).rstrip().partition("\n")
     lines = [
-        *(_wrap(f"In {failure.shown}:") if failure.shown else []),
-        *_wrap(first if first.endswith((".", "!", "?")) else first + "."),
-        *(_wrap(rest) if rest else []),
+        *(wrap(f"In {failure.shown}:") if failure.shown else []),
+        *wrap(first if first.endswith((".", "!", "?")) else first + "."),
+        *(wrap(rest) if rest else []),
     ]
     expected, got = failure.expected, failure.got
     if expected is None or got is None or expected.shape != got.shape:
@@ -130,6 +135,12 @@ def _failure(failure: Failure) -> list[str]:
     if 0 < len(inputs) <= MOST_INPUTS:
         return [*lines, "", *_beside(inputs, fewest), "", *_beside(outputs, fewest), *legend]
     return [*lines, "", *_beside(outputs, fewest), *legend]
+
+
+def _capitalised(sentence: str) -> str:
+    """Begin a sentence with a capital, unless its first word is the name of a tensor: q stays q."""
+    word = sentence.split(" ", 1)[0]
+    return sentence if len(word) == 1 and word != "a" else sentence[:1].upper() + sentence[1:]
 
 
 def _beside(pictures: list[tuple[str, Tensor]], fewest: int) -> list[str]:
@@ -182,7 +193,7 @@ def _cell(value: Tensor) -> str:
     return f"{value.item():.3g}" if long else str(value.item())
 
 
-def _wrap(text: str) -> list[str]:
+def wrap(text: str) -> list[str]:
     """Wrap a text, which may come from a learner's code: nothing in it may steer a terminal."""
     text = "".join(char if char.isprintable() or char == "\n" else " " for char in text)
     return [line for part in text.split("\n") for line in textwrap.wrap(part, WIDTH) or [""]]

@@ -71,7 +71,7 @@ def _facts(seen: Observation, tensors: dict[str, torch.Tensor]) -> dict[str, Any
     elif seen.kind == "dict":
         facts["value"] = {key: _facts(item, tensors) for key, item in seen.value.items()}
     elif seen.kind == "error":
-        facts |= {"text": seen.text, "where": seen.where}
+        facts |= {"text": seen.text, "where": seen.where, "helper": seen.helper}
     return facts | ({"inputs_changed": True} if seen.inputs_changed else {})
 
 
@@ -79,7 +79,7 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
     if not isinstance(facts, dict) or depth > MAX_DEPTH:
         raise EvidenceError("an observation is malformed")
     kind = _text(facts, "kind")
-    device = text = where = ""
+    device = text = where = helper = ""
     if kind == "tensor":
         device, value = _text(facts, "device"), _tensor(facts, tensors)
         if not _is_as_claimed(value, device):
@@ -91,13 +91,13 @@ def _observation(facts: Any, tensors: dict[str, torch.Tensor], depth: int) -> Ob
     elif kind in PLAIN:
         value = _plain(kind, facts)
     elif kind == "error":
-        value, text, where = None, _text(facts, "text"), _text(facts, "where")
+        value, text, where, helper = None, *(_text(facts, name) for name in ("text", "where", "helper"))
     elif kind in ("none", "other"):
         value = None
     else:
         raise EvidenceError("an observation is of an unknown kind")
     changed = facts.get("inputs_changed") is True
-    return Observation(kind, _text(facts, "type"), value, device, text, changed, where)
+    return Observation(kind, _text(facts, "type"), value, device, text, changed, where, helper)
 
 
 def _is_as_claimed(value: torch.Tensor, device: str) -> bool:

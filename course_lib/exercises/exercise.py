@@ -8,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from course_lib.exercises.card import GroupResult, Verdict
-from course_lib.exercises.judging import EXACT, Equality, Judge, Misconception, Pattern
+from course_lib.exercises.judging import EXACT, Equality, Finding, Judge, Misconception, Pattern
 from course_lib.exercises.running import Case, Observation, RunSide, draw, run
 
 __all__ = ["Exercise", "forget_runs", "run_mistake"]
 
+HELPER_NOT_WRITTEN = "{helper}, which your {name} calls, is not written yet: it raises NotImplementedError."
 CHECKER_FAILED = "The checker failed, not you: your work was not judged and costs you nothing."
 
 
@@ -21,8 +22,10 @@ class Exercise:
     """An exercise joins its run side and its bank.
 
     reference: the implementation in course_lib that the work is checked against.
-    groups: points of each case group, in the order a learner should mend them; while the first, which is the idea
-    of the exercise, fails, the others are shown and not counted.
+    groups: points of each case group, in the order a learner should mend them.
+    core: the groups that are the idea of the exercise, the first unless told; while all of them fail, the others are
+    shown and not counted. apart: groups that are counted even then, since no guess gets them right.
+    form: groups that ask for a shape or dtype; while the core fails, wrong numbers there are no news and not shown.
     misconceptions: name -> (wrong implementation, hint). variants: name -> further ways to make the same mistake.
     alternatives: right implementations, written differently.
     hints: from a nudge to nearly the answer. forbidden: name that must not be used -> the sentence that says so.
@@ -42,6 +45,9 @@ class Exercise:
     forbidden: Mapping[str, str] = field(default_factory=dict)
     allowed: Sequence[str] = ()
     optional: bool = False
+    core: Sequence[str] = ()
+    apart: Sequence[str] = ()
+    form: Sequence[str] = ()
     variants: Mapping[str, Sequence[Callable[..., Any]]] = field(default_factory=dict)
 
     @property
@@ -84,33 +90,48 @@ class Exercise:
 
     def refuse(self, status: str, reason: str) -> Verdict:
         """Give a verdict without points for work that was not judged: `reason` is one sentence."""
-        return Verdict(self.id, status, 0, self.points, reason=reason)
+        return Verdict(self.id, status, 0, self.points, reason=reason, optional=self.optional)
 
     def _decide(self, seen: list[Observation], seed: int) -> Verdict:
         cases = _cases(self, seed)
         if len(seen) != len(cases):
             return self.refuse("no evidence", f"Expected {len(cases)} observations, got {len(seen)}.")
         if all(got.kind == "error" and got.type == "NotImplementedError" for got in seen):
-            return self.refuse("not written", self.side.todo)
+            helper = seen[0].helper if len({got.helper for got in seen}) == 1 else ""
+            todo = HELPER_NOT_WRITTEN.format(helper=helper, name=self.side.name) if helper else self.side.todo
+            return self.refuse("not written", todo)
         expected = _reference_run(self, seed)
-        findings = self.judge.findings(seen, cases, expected)
-        results: list[GroupResult] = []
-        for group, points in self.groups.items():
-            failure = next((f.failure for f in findings if f.group == group and f.failure), None)
-            counted = not results or results[0].failure is None
-            earned = points if counted and failure is None else 0
-            results.append(GroupResult(group, earned, points, failure, counted))
+        results = self._results(self.judge.findings(seen, cases, expected))
         if all(result.failure is None for result in results):
-            return Verdict(self.id, "passed", self.points, self.points, tuple(results))
+            return Verdict(self.id, "passed", self.points, self.points, results, optional=self.optional)
         name = self._diagnose(self.judge.pattern(seen, cases, expected), seed)
         hint = self.misconceptions[name].hint if name else ""
         earned = sum(result.points for result in results)
-        return Verdict(self.id, "failed", earned, self.points, tuple(results), name, hint)
+        return Verdict(self.id, "failed", earned, self.points, results, name, hint, optional=self.optional)
+
+    def _results(self, findings: list[Finding]) -> tuple[GroupResult, ...]:
+        """Decide what each group earned."""
+        failures = {group: [f.failure for f in findings if f.group == group and f.failure] for group in self.groups}
+        core = self.core or (next(iter(self.groups)),)
+        is_open = any(not failures[group] for group in core)
+        results = []
+        for group, points in self.groups.items():
+            found = failures[group]
+            if not is_open and group in self.form and all(failure.values for failure in found):
+                found = []
+            counted = is_open or group in core or group in self.apart
+            earned = points if counted and not found else 0
+            results.append(GroupResult(group, earned, points, found[0] if found else None, counted))
+        return tuple(results)
 
     def _diagnose(self, mine: Pattern, seed: int) -> str | None:
         """Name the misconception that behaves like the work; None when none surely does."""
         best, most = None, 0.0
+        numbers = tuple(self.judge.telling(mine))
+        first = {str(number): mine[str(number)] for number in numbers}
         for name, wrong in self.mistakes():
+            if first and self.judge.alike(first, _first_pattern(self, wrong, seed, numbers)) < EXACT:
+                continue  # the rest of the cases, mostly many more, need not be run
             likeness = self.judge.alike(mine, _wrong_pattern(self, wrong, seed))
             if likeness > most:
                 best, most = name, likeness
@@ -125,7 +146,7 @@ def _cases(exercise: Exercise, seed: int) -> list[Case]:
     return draw(exercise.side, seed)
 
 
-def _run_own(exercise: Exercise, own: Callable[..., Any], seed: int) -> list[Observation]:
+def _run_own(exercise: Exercise, own: Callable[..., Any], cases: list[Case], seed: int) -> list[Observation]:
     """Run one of the course's own implementations on copies of the inputs, since a wrong one may write into them."""
     copies = [
         replace(
@@ -133,7 +154,7 @@ def _run_own(exercise: Exercise, own: Callable[..., Any], seed: int) -> list[Obs
             args=tuple(map(_copy, case.args)),
             kwargs={name: _copy(value) for name, value in case.kwargs.items()},
         )
-        for case in _cases(exercise, seed)
+        for case in cases
     ]
     return run(exercise.side, own, copies, seed)
 
@@ -144,13 +165,13 @@ def _copy(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
-    return _run_own(exercise, exercise.reference, seed)
+    return _run_own(exercise, exercise.reference, _cases(exercise, seed), seed)
 
 
 @lru_cache(maxsize=4096)
 def run_mistake(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> list[Observation]:
     """Run one of the bank's wrong implementations on the cases of `seed`; what came back is remembered."""
-    return _run_own(exercise, wrong, seed)
+    return _run_own(exercise, wrong, _cases(exercise, seed), seed)
 
 
 @lru_cache(maxsize=4096)
@@ -160,7 +181,16 @@ def _wrong_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> 
     )
 
 
+@lru_cache(maxsize=4096)
+def _first_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int, numbers: tuple[int, ...]) -> Pattern:
+    """Give what is wrong in some of the cases alone."""
+    cases = [_cases(exercise, seed)[number] for number in numbers]
+    expected = [_reference_run(exercise, seed)[number] for number in numbers]
+    found = exercise.judge.pattern(_run_own(exercise, wrong, cases, seed), cases, expected)
+    return {str(numbers[int(key)]): one for key, one in found.items() if key}
+
+
 def forget_runs() -> None:
     """Forget the judge's own runs, to measure what they cost."""
-    for remembered in (_cases, _reference_run, run_mistake, _wrong_pattern):
+    for remembered in (_cases, _reference_run, run_mistake, _wrong_pattern, _first_pattern):
         remembered.cache_clear()

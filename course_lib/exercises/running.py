@@ -62,6 +62,7 @@ class Observation:
     type: name of the type that came back, or of the exception.
     value: a tensor on the CPU (on `meta` if it was there), a plain value, or a tuple or dict of observations.
     device: where a tensor was; text: an exception's message; where: the line of the learner's own code that raised it.
+    helper: the learner's function that raised it, where that is another than the one called.
     inputs_changed: the call wrote into its arguments.
     """
 
@@ -72,6 +73,7 @@ class Observation:
     text: str = ""
     inputs_changed: bool = False
     where: str = ""
+    helper: str = ""
 
 
 def call_function(student: Callable[..., Any], case: Case) -> Any:
@@ -147,24 +149,30 @@ def _run_case(side: RunSide, student: Any, case: Case) -> Observation:
     try:
         seen = observe(side.call(student, case))
     except (Exception, SystemExit) as error:
-        seen = Observation("error", type(error).__name__, text=_clip(error), where=_where(error.__traceback__, student))
+        where, helper = _where(error.__traceback__, student)
+        seen = Observation("error", type(error).__name__, text=_clip(error), where=where, helper=helper)
     changed = any(not _identical(old, new) for old, new in zip(before, inputs, strict=True))
     return replace(seen, inputs_changed=changed)
 
 
-def _where(trace: TracebackType | None, student: Any) -> str:
-    """Say which line of the learner's own code an exception came from; "" if it never got there."""
-    own_file = getattr(getattr(student, "__code__", None), "co_filename", None)
-    found = ""
+def _where(trace: TracebackType | None, student: Any) -> tuple[str, str]:
+    """Say which line of the learner's own code an exception came from, and which of its other functions that is in.
+
+    Both are "" if the call never got so far; the function also if it is `student` itself or has no name.
+    """
+    own = [getattr(part, "__code__", None) for part in (student, *getattr(student, "__dict__", {}).values())]
+    own_file = getattr(own[0], "co_filename", None)
+    found = helper = ""
     while trace is not None:
         code, line = trace.tb_frame.f_code, trace.tb_lineno
         if code.co_filename == own_file or not code.co_filename.startswith((*INSTALLED, "<frozen")):
             name = code.co_name if code.co_name.isidentifier() else "your function"
+            helper = "" if code in own or name == "your function" else name
             found = f"line {max(line - code.co_firstlineno, 0) + 1} of {name}"
             source = linecache.getline(code.co_filename, line).strip()
             found += f": {source[:MAX_LINE]}" if source else ""
         trace = trace.tb_next
-    return found
+    return found, helper
 
 
 def observe(value: Any, depth: int = 0) -> Observation:

@@ -1,6 +1,7 @@
 """What every exercise owes a learner: right answers pass, luck earns nothing, and the bank is complete."""
 
 import ast
+import re
 from collections.abc import Callable
 from functools import cache
 from inspect import getsourcefile, unwrap
@@ -92,6 +93,7 @@ def test_the_bank_is_large_enough(exercise: Exercise):
     assert len(set(hints)) == len(hints)
     for text in (*hints, *exercise.hints, exercise.side.todo):
         assert text.endswith((".", "?"))
+        assert not re.search(r"(?<!\w)\*\w+", text), "a card is plain text and shows its asterisks"
     assert 1 <= exercise.difficulty <= 5
     assert exercise.minutes >= 1
 

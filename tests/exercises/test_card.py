@@ -5,7 +5,7 @@ import torch
 
 from course_lib.exercises import card
 from course_lib.exercises.card import GroupResult, Verdict
-from course_lib.exercises.judging import Failure
+from course_lib.exercises.comparing import Failure
 
 
 def failed(failure: Failure, **more) -> str:
@@ -144,6 +144,30 @@ def test_the_page_cannot_be_written_into():
     html = card.to_html(failed(Failure("your code raised ValueError: <script>alert(1)</script>")))
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_the_page_breaks_lines_between_words_alone():
+    style = card.to_html("✓ 00.toy").partition("<pre")[2].partition(">")[0]
+    assert "word-break:normal" in style
+    assert "white-space:pre-wrap" in style
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [("q gets a gradient", "q gets a gradient."), ("a call failed", "A call failed."), ("expected 1", "Expected 1.")],
+)
+def test_a_tensor_keeps_its_name_at_the_start_of_a_sentence(sentence: str, shown: str):
+    assert failed(Failure(sentence)).endswith(f"\n{shown}")
+
+
+def test_an_optional_card_speaks_of_no_points():
+    groups = (GroupResult("one", 0, 2, Failure("no")), GroupResult("two", 0, 1, None, counted=False))
+    text = Verdict("00.toy", "failed", 0, 3, groups, optional=True).message
+    assert text.split("\n")[:4] == [
+        "✗ 00.toy · optional", "  ✗ one", "  ○ two", "  (○ right, and the first line comes first)",
+    ]  # fmt: skip
+    assert "point" not in text
+    assert Verdict("00.toy", "passed", 3, 3, optional=True).message == "✓ 00.toy · optional"
 
 
 def test_colours_are_added_and_nothing_is_lost():

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from course_lib import exercises
-from course_lib.attention import attention_weights, merge_heads, split_heads
+from course_lib.attention import attention_weights, causal_self_attention, merge_heads, split_heads
 from course_lib.exercises.exercise import Exercise
 from course_lib.masks import create_causal_mask
+from course_lib.positions import rope
 
 WEIGHTS, SPLIT, MERGE, BLOCK, ROPE = exercises.lesson("02")
 
@@ -69,6 +70,15 @@ def forgets_keepdim(q, k, mask=None):
 def subtracts_booleans(q, k, mask=None):
     scores = q @ k.mT / q.shape[-1] ** 0.5
     return (scores if mask is None else scores + (1 - mask) * -1e9).softmax(-1)
+
+
+def written(source: str) -> Callable[..., Any]:
+    """An attention_weights of these lines, behind `s = q @ k.mT / q.shape[-1] ** 0.5`; "masked:" returns early."""
+    first = "if mask is None: return s.softmax(-1)"
+    lines = ["s = q @ k.mT / q.shape[-1] ** 0.5", *source.replace("masked: ", f"{first}; ").split("; ")]
+    scope = {"torch": torch, "F": F, "inf": torch.inf}
+    exec("\n    ".join(["def attention_weights(q, k, mask=None):", *lines]), scope)
+    return scope["attention_weights"]
 
 
 def splits(order: Callable[[torch.Tensor, int, int, int, int], torch.Tensor], error: Any = None) -> Callable[..., Any]:
@@ -131,8 +141,83 @@ def neighbours_in_float32(x, positions):
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
+def without_gradients_in(projects: bool) -> Callable[..., torch.Tensor]:
+    """A block whose projection, or whose weights, are computed without gradients."""
+
+    def answer(x, W_qkv, W_o, num_heads):
+        with torch.set_grad_enabled(not projects):
+            q, k, v = (split_heads(part, num_heads) for part in (x @ W_qkv).chunk(3, dim=-1))
+        with torch.set_grad_enabled(projects):
+            found = attention_weights(q, k, create_causal_mask(x.shape[1]))
+        return merge_heads(found @ v) @ W_o
+
+    return answer
+
+
+def turned(
+    speeds: Callable[[int], torch.Tensor] = lambda d: 10_000.0 ** (-torch.arange(0, d, 2) / d),
+    below: int = 1,
+    dtype: torch.dtype | None = torch.float32,
+) -> Callable[..., torch.Tensor]:
+    """A rope with a slip or two. below: the sign of the cosine in the second half. dtype: of the angles, or x's."""
+
+    def answer(x, positions):
+        angles = positions[:, None].to(dtype or x.dtype) * speeds(x.shape[-1]).to(dtype or x.dtype)
+        (a, b), cos, sin = x.chunk(2, dim=-1), angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        return torch.cat((a * cos - b * sin, a * sin + below * b * cos), dim=-1)
+
+    return answer
+
+
+def turns_in_place(x, positions):
+    x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :] = turned()(x, positions).clone().chunk(2, dim=-1)
+    return x
+
+
 NO_KEYS, TO_ALL = "nan for a query with nobody to attend to", "a query with nobody to attend to attends to all"
+ZERO_SUM, DTYPE = "a sum of 0 is divided by", "another dtype comes back"
+OVER_QUERIES, SQUEEZED = "softmax over the queries", "axes of size 1 are dropped"
 OTHER_ERROR, NOT_IN_A_ROW = "another error instead of a ValueError", "a view of what is not in a row"
+# Lines of an attention_weights, what it is called, and its points.
+WRITTEN: list[tuple[str, str | None, float]] = [
+    ("masked: return s.masked_fill(~mask, -100.).softmax(-1) * mask", "forbidden scores that are not the lowest", 7),
+    ("masked: return s.masked_fill(~mask, -50.).softmax(-1)", "forbidden scores that are not the lowest", 6),
+    ("e = (s - s.max()).exp() * (1 if mask is None else mask); return e / e.sum(-1, keepdim=True).clamp(min=1e-30)",
+     "the largest of all scores is subtracted", 7),
+    ("masked: w = s.softmax(-1) * mask; return w / w.sum(-1, keepdim=True).clamp(min=1e-9)",
+     "a forbidden score is the largest", 7),
+    ("masked: return s.masked_fill(~mask.mT, -inf).softmax(-1)", "the mask is transposed", 3),
+    ("masked: return s.masked_fill(~mask, -inf).softmax(-2)", None, 3),
+    ("return (s if mask is None else s.masked_fill(~mask, -inf)).softmax(-2)", OVER_QUERIES, 0),
+    ("return (s if mask is None else s.masked_fill(~mask, -inf)).softmax(2)", OVER_QUERIES, 0),
+    ("return s.masked_fill(~mask, -inf).softmax(-2)", "mask may be None", 0),
+    ("return s.softmax(-2)", OVER_QUERIES, 0),
+    ("return s.softmax(1)", "softmax over the heads", 0),
+    ("return s.softmax(0)", "softmax over the batch", 0),
+    ("masked: return (s + (~mask) * -inf).softmax(-1)", "nan from infinity", 3),
+    ("masked: return (s - (~mask) * inf).softmax(-1)", "nan from infinity", 3),
+    ("masked: s[~mask] = -inf; return s.softmax(-1)", "the mask is used as an index", 3),
+    ("masked: s = s if not mask else s; return s", "a mask in an if", 3),
+    ("e = s.exp() * (1 if mask is None else mask); return e / e.sum(-1, keepdim=True).clamp(min=1e-9)",
+     "exponentials that overflow", 7),
+    ("e = s.exp() * (1 if mask is None else mask); return e / e.sum(-1, keepdim=True)", ZERO_SUM, 6),
+    ("masked: w = s.softmax(-1); return w * mask / (w * mask).sum(-1, keepdim=True)", ZERO_SUM, 6),
+    ("masked: s = s.masked_fill(~mask, torch.finfo(s.dtype).min); e = (s - s.amax(-1, keepdim=True)).exp() * mask; "
+     "return e / e.sum(-1, keepdim=True)", NO_KEYS, 7),
+    ("s = q.float() @ k.float().mT / q.shape[-1] ** 0.5; "
+     "masked: return s.masked_fill(~mask, -1e9).softmax(-1) * mask", DTYPE, 7),
+    ("s = q.double() @ k.double().mT / q.shape[-1] ** 0.5; "
+     "masked: return s.masked_fill(~mask, -1e9).softmax(-1) * mask", DTYPE, 7),
+    ("return s.masked_fill(~mask, -1e9).softmax(-1) * mask", "mask may be None", 5),
+    ("return s", "no softmax", 0),
+    ("return q @ k.mT", "no softmax", 0),
+    ("return s if mask is None else s.masked_fill(~mask, -inf)", "no softmax", 0),
+    ("return torch.sigmoid(s)", None, 0),
+    ("s = q @ k.mT / q.shape[-1] ** 1 / 2; masked: return s.masked_fill(~mask, -inf).softmax(-1)",
+     "half instead of the root", 0),
+    ("masked: return (s.masked_fill(~mask, -1e9).softmax(-1) * mask).squeeze()", SQUEEZED, 7),
+    ("masked: return s.masked_fill(~mask, -1e9).softmax(-1) * mask + 1e-6", None, 7),
+]  # fmt: skip
 TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (WEIGHTS, weights(), NO_KEYS, 7),
     (WEIGHTS, weights(fill=-1e9), TO_ALL, 7),
@@ -146,42 +231,56 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (WEIGHTS, weights(dim=1), "softmax over the heads", 0),
     (WEIGHTS, weights(dim=1, fill=-1e9), "softmax over the heads", 0),
     (WEIGHTS, weights(scale=lambda q: 1, dim=-2), None, 0),
-    (WEIGHTS, weights(fill=None), "the mask is ignored", 4),
+    (WEIGHTS, weights(fill=None), "the mask is ignored", 3),
     (WEIGHTS, weights(fill=-1e4), TO_ALL, 7),
     (WEIGHTS, weights(fill=torch.finfo(torch.float32).min), TO_ALL, 6),
-    (WEIGHTS, inverted, "the mask is inverted", 4),
-    (WEIGHTS, renormalised, NO_KEYS, 6),
+    (WEIGHTS, inverted, "the mask is inverted", 3),
+    (WEIGHTS, renormalised, ZERO_SUM, 6),
     (WEIGHTS, repaired_in_place, "weights are overwritten in place", 7),
-    (WEIGHTS, forgets_none, "mask may be None", 0),
-    (WEIGHTS, forgets_the_default, "mask has no default", 0),
+    (WEIGHTS, forgets_none, "mask may be None", 4),
+    (WEIGHTS, forgets_the_default, "mask has no default", 4),
     (WEIGHTS, forgets_keepdim, "keepdim is missing", 0),
     (WEIGHTS, subtracts_booleans, None, 3),
     (WEIGHTS, lambda q, k, mask=None: attention_weights(q, k, mask) @ k, None, 0),
+    *((WEIGHTS, written(source), name, points) for source, name, points in WRITTEN),
     (SPLIT, splits(in_order), OTHER_ERROR, 2),
     (SPLIT, splits(in_order, RuntimeError("these do not fit")), OTHER_ERROR, 2),
     (SPLIT, splits(in_order, AssertionError("these do not fit")), "an assert instead of a ValueError", 2),
     (SPLIT, splits(lambda x, b, n, h, d: x.view(b, h, n, d)), "cut by a view alone", 0),
     (SPLIT, splits(lambda x, b, n, h, d: x.view(b, n, h, d)), "the heads stand behind the tokens", 0),
-    (SPLIT, splits(lambda x, b, n, h, d: x.view(b, n, h, d / 1)), None, 0),
+    (SPLIT, splits(lambda x, b, n, h, d: x.view(b, n, h, d / 1)), "/ instead of //", 0),
+    (SPLIT, lambda x, h: in_order(x, *x.shape[:2], h, x.shape[2] / h), "/ instead of //", 0),
+    (SPLIT, lambda x, h: split_heads(x, h).squeeze(), SQUEEZED, 0),
     (SPLIT, splits(lambda x, b, n, h, d: in_order(x, b, n, h, d).flip(1), ValueError()), None, 0),
     (MERGE, lambda x: x.transpose(1, 2).reshape(len(x), -1, x.shape[3]), "heads and tokens are joined", 0),
     (MERGE, lambda x: x.contiguous().view(x.shape[0], x.shape[2], -1), "merged by a reshape alone", 0),
     (MERGE, lambda x: x.transpose(1, 2).view(x.shape[0], x.shape[2], -1), NOT_IN_A_ROW, 0),
+    (MERGE, lambda x: x.contiguous().transpose(1, 2).view(len(x), x.shape[2], -1), NOT_IN_A_ROW, 0),
+    (MERGE, lambda x: merge_heads(x).squeeze(), SQUEEZED, 0),
     (MERGE, lambda x: x.amax(1), None, 0),
     (BLOCK, block(mask=False), "the mask is missing", 0),
-    (BLOCK, block(root=False), "no scale", 0),
-    (BLOCK, block(project=False), "no output projection", 0),
+    (BLOCK, block(root=False), "no scale", 2),
+    (BLOCK, block(project=False), "no output projection", 2),
     (BLOCK, block(swap=False), "the heads are cut by a view alone", 0),
     (BLOCK, block(copy=False), NOT_IN_A_ROW, 0),
     (BLOCK, block(mask=False, root=False), None, 0),
-    (BLOCK, block(root=False, project=False), None, 0),
-    (BLOCK, own_functions_with(weights(scale=lambda q: 1)), "no scale", 0),
+    (BLOCK, block(root=False, project=False), None, 2),
+    (BLOCK, own_functions_with(weights(scale=lambda q: 1)), "no scale", 2),
     (BLOCK, own_functions_with(weights(dim=-2)), "softmax over the queries", 0),
     (BLOCK, own_functions_with(inverted), "the mask is inverted", 0),
     (BLOCK, attends_between_heads, None, 0),
     (BLOCK, masks_by_the_batch, None, 0),
     (ROPE, neighbours_in_float32, "neighbours are paired", 0),
+    (BLOCK, without_gradients_in(projects=True), "cut off from the gradients", 6),
+    (BLOCK, without_gradients_in(projects=False), "cut off from the gradients", 6),
+    (BLOCK, lambda x, W, W_o, h: causal_self_attention(x.double(), W.double(), W_o.double(), h), DTYPE, 6),
     (ROPE, lambda x, positions: x, None, 0),
+    (ROPE, turned(lambda d: 10_000.0 ** (-2 * torch.arange(0, d, 2) / d)), "the 2 is counted twice", 0),
+    (ROPE, turned(below=-1), "the second half has the wrong sign", 0),
+    (ROPE, turned(dtype=torch.bfloat16), None, 0),
+    (ROPE, turned(dtype=None), "angles in half precision", 5),
+    (ROPE, lambda x, positions: rope(x.double(), positions), DTYPE, 5),
+    (ROPE, turns_in_place, "x is overwritten", 5),
 ]
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from course_lib.exercises.comparing import compare
 from course_lib.exercises.evidence import EvidenceError, pack, unpack
-from course_lib.exercises.judging import compare
 from course_lib.exercises.running import MAX_ITEMS, MAX_TEXT, Observation, observe
 
 VALUES = {
@@ -54,7 +54,7 @@ def test_what_is_packed_comes_back(value: Any):
 
 
 def test_errors_and_changed_inputs_come_back():
-    raised = Observation("error", "ValueError", text="no", where="line 3 of f: x = x & y")
+    raised = Observation("error", "ValueError", text="no", where="line 3 of f: x = x & y", helper="f")
     seen = [raised, Observation("none", "NoneType", inputs_changed=True)]
     assert unpack(pack(seen)) == seen
 

@@ -8,7 +8,7 @@ import torch
 from course_lib import exercises
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.running import draw, run
-from tests.exercises.toys import AFFINE, COUNTER, CRASHING, GRADIENT, SAMPLING, Counter
+from tests.exercises.toys import AFFINE, COUNTER, CRASHING, GRADIENT, SAMPLING, Affine, Counter
 
 TOYS = [AFFINE, COUNTER, GRADIENT, SAMPLING]
 
@@ -52,6 +52,69 @@ def test_later_groups_count_once_the_first_is_right():
     assert [(r.points, r.failure is None, r.counted) for r in early.groups] == [(0, False, True), (0, True, False)]
     assert "counted once the first line is right" in early.message
     assert "counted once the first line is right" not in late.message
+
+
+class NeverRight(Counter):
+    def add(self, value: int) -> int:
+        return super().add(value) + 100
+
+
+def test_a_group_apart_counts_whatever_the_core_gives():
+    class EarlyBreak(Counter):
+        def add(self, value: int) -> int:
+            return super().add(value) + (value == 3)
+
+    apart = replace(COUNTER, apart=("again",))
+    verdict = apart.grade(EarlyBreak)
+    assert (verdict.points, verdict.groups[1].counted) == (1, True)
+    assert "counted once" not in verdict.message
+
+
+def test_any_right_group_of_the_core_opens_the_others():
+    class EarlyBreak(Counter):
+        def add(self, value: int) -> int:
+            return super().add(value) + (value == 3)
+
+    open_core = replace(COUNTER, core=("state", "again"))
+    assert open_core.grade(EarlyBreak).points == 1
+    assert open_core.grade(NeverRight).points == 0
+
+
+def test_while_the_core_fails_wrong_numbers_say_nothing_about_a_group_that_asks_for_a_form():
+    class Twice(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    class TwiceInFloat64(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x).double()
+
+    formal = replace(AFFINE, form=("small types",))
+    assert [r.failure is None for r in AFFINE.grade(Twice).groups] == [False, False]
+    assert [(r.failure is None, r.counted, r.points) for r in formal.grade(Twice).groups] == [
+        (False, True, 0), (True, False, 0),
+    ]  # fmt: skip
+    assert [r.failure is None for r in formal.grade(TwiceInFloat64).groups] == [False, False]
+
+
+def test_the_stub_that_is_called_is_named_and_not_the_caller():
+    def helper(x):
+        raise NotImplementedError
+
+    def square(x):
+        return helper(x)
+
+    assert GRADIENT.grade(square).reason == (
+        "helper, which your square calls, is not written yet: it raises NotImplementedError."
+    )
+    assert GRADIENT.grade(helper).reason == GRADIENT.side.todo
+    assert GRADIENT.grade(lambda x: helper(x)).status == "not written"
+
+    class Stub(Affine):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise NotImplementedError
+
+    assert AFFINE.grade(Stub).reason == AFFINE.side.todo
 
 
 def test_a_judge_that_crashes_is_nobodys_zero():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.exercises.judging import EXACT, Equality, compare
+from course_lib.exercises.comparing import compare
+from course_lib.exercises.judging import EXACT, Equality
 from course_lib.exercises.running import Case, Observation, observe
 
 
@@ -200,6 +201,32 @@ def test_two_wrong_dtypes_are_the_same_mistake():
     seen, other = [observe(torch.ones(2))], [observe(torch.ones(2, dtype=torch.int64))]
     assert alike(seen, other, CASES[:1], right) == EXACT
     assert alike(seen, [observe(torch.zeros(2))], CASES[:1], right) == 0
+
+
+def test_right_numbers_in_another_precision_cost_the_group_of_dtypes_alone():
+    right = [observe(torch.full((2,), 0.3)), *RIGHT[1:]]
+
+    def groups(value: torch.Tensor) -> list[str]:
+        found = Equality(dtype="b").findings([observe(value), *RIGHT[1:]], CASES, right)
+        return [f.group for f in found if f.failure]
+
+    wide = torch.full((2,), 0.3, dtype=torch.float64)
+    assert groups(wide) == groups(wide.bfloat16()) == ["b"]
+    assert groups(wide + 0.1) == groups(torch.zeros(2, dtype=torch.int64)) == ["a"]
+    assert groups(wide.float()) == []
+
+
+def test_a_group_may_have_a_tolerance_of_its_own():
+    right = [observe(torch.zeros(2))] * 4
+    off = [observe(torch.full((2,), 1e-4))] * 4
+    found = Equality(loose={"b": 1e-3}).findings(off, CASES, right)
+    assert [f.group for f in found if f.failure] == ["a", "a"]
+
+
+def test_the_same_errors_are_no_likeness_where_another_group_fails_first():
+    theirs = [*_tensors(1, 1), *_errors("size 3", "size 3")]
+    mine = [*_tensors(0, 0), *_errors("size 3", "size 3")]
+    assert alike(mine, theirs, right=_tensors(0, 0, 0, 0)) == 0
 
 
 def test_changed_arguments_cost_their_own_group():

@@ -100,7 +100,7 @@ def test_ordinary_masks_leave_each_query_a_key_and_forbid_it_one(seed: int):
         if len(case.args) < 3 or case.args[2] is None:
             continue
         seen = case.args[2].any(-1)
-        if case.group in ("a query with nobody to attend to gives zeros", "numbers and gradients stay finite"):
+        if case.group == "a query with nobody to attend to gives zeros" or "backwards" in case.shown:
             empty.append((seen.any().item(), seen.all().item()))
         else:
             assert seen.all()
@@ -122,6 +122,8 @@ def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
                 farthest = math.inf
             elif want.value.dtype == torch.float32:
                 farthest = max(farthest, (got.value - want.value).abs().max().item())
+            elif want.value.dtype == torch.bfloat16 and (got.value - want.value).abs().max() > 1:
+                farthest = math.inf
         changed = any(got.inputs_changed for got in run_mistake(exercise, wrong, seed))
         values = [got.value for got in run_mistake(exercise, wrong, seed) if got.kind == "dict"]
         facts = [fact.value for value in values for fact in value.values()]
@@ -144,14 +146,15 @@ def angles_in_float64(x, positions):
     return turn(x.double(), angles.cos(), angles.sin()).to(x.dtype)
 
 
-def angles_in_the_dtype_of_x(x, positions):
-    speeds = 10_000.0 ** (-torch.arange(0, x.shape[-1], 2, dtype=x.dtype) / x.shape[-1])
-    angles = positions[:, None].to(x.dtype) * speeds
-    return turn(x, angles.cos(), angles.sin())
+def angles_in_the_dtype_of_x_or_float32(x, positions):
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    speeds = 10_000.0 ** (-torch.arange(0, x.shape[-1], 2, dtype=dtype) / x.shape[-1])
+    angles = positions[:, None].to(dtype) * speeds
+    return turn(x, angles.cos().to(x.dtype), angles.sin().to(x.dtype))
 
 
-@pytest.mark.parametrize("right", [angles_by_logarithm, angles_in_float64, angles_in_the_dtype_of_x])
-def test_angles_may_be_computed_in_any_precision(right: Callable[..., torch.Tensor]):
+@pytest.mark.parametrize("right", [angles_by_logarithm, angles_in_float64, angles_in_the_dtype_of_x_or_float32])
+def test_angles_may_be_computed_in_any_precision_from_float32_on(right: Callable[..., torch.Tensor]):
     for seed in range(20):
         assert ROPE.grade(right, seed).passed, ROPE.grade(right, seed).message
 

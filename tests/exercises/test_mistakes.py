@@ -26,7 +26,8 @@ def test_every_known_mistake_is_rejected_and_named(exercise: Exercise, seed: int
         card = verdict.message
         assert max(map(len, card.split("\n"))) <= 79, card
         words = " ".join(card.split())
-        assert f"points It looks like: {name}. {' '.join(verdict.hint.split())}" in words
+        worth = "optional" if exercise.optional else f"{verdict.points:g} of {exercise.points:g} points"
+        assert f"{worth} It looks like: {name}. {' '.join(verdict.hint.split())}" in words
 
 
 @every_exercise

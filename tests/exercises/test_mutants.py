@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from course_lib import exercises
+from course_lib.exercises.comparing import compare
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import compare
 from course_lib.exercises.running import Case, Observation, draw, run
 from tests.exercises.mutants import mutants
 

@@ -1,6 +1,6 @@
 """Lesson 02, run side: the cases of the exercises on self-attention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,12 @@ from course_lib.exercises.running import Case, RunSide
 __all__ = ["RUN_SIDES"]
 
 NOBODY = "a query with nobody to attend to gives zeros"
-FINITE = "numbers and gradients stay finite"
+LARGE = "scores in the hundreds, and finite gradients"
+CAUSAL = "token i ignores what comes after it"
 REACHES = "gradients reach every input"
 DTYPE = "in the dtype of x"
 DISTANCE = "scores depend on the distance alone"
-LARGE = 20.0  # makes scores whose exponential no float32 holds
+MOVED = 1e-4  # what a changed token or weight moves, it moves by more; rounding moves outputs by less
 
 
 def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
@@ -38,10 +39,29 @@ def _mask(generator: torch.Generator, *shape: int) -> Tensor:
     return places < torch.randint(1, shape[-1], (*shape[:-1], 1), generator=generator)
 
 
+def _large_cases(generator: torch.Generator, *leading: int, q_len: int, k_len: int) -> list[Case]:
+    """Draw q and k whose scores lie near 800 or -800: by rows, and under a mask by keys.
+
+    The numbers are small integers and the scale is 4, so that scores are exact in any order of the sums.
+    """
+    q, k = (torch.randint(-1, 2, (*leading, n, 16), generator=generator).float() for n in (q_len, k_len))
+    of_queries, of_keys = (torch.randperm(n, generator=generator) % 2 == 0 for n in (q_len, k_len))
+    q[..., 0], k[..., 0] = torch.where(of_queries, 80.0, -80.0), 40.0
+    opposite = k.clone()
+    opposite[..., 0] = torch.where(of_keys, 40.0, -40.0)
+    by_rows = ", scores near 800 in some rows, near -800 in others"
+    return [
+        _weights_case(LARGE, q, k, more=by_rows),
+        _weights_case(LARGE, q.clone(), k.clone(), _mask(generator, 1, 1, q_len, k_len), by_rows),
+        _weights_case(LARGE, q.clone(), opposite, of_keys[None], ", scores near 800 and near -800 in each row"),
+    ]
+
+
 def _weights_case(group: str, q: Tensor, k: Tensor, mask: Tensor | None = None, more: str = "") -> Case:
     if mask is None:
         return Case(group, _with("attention_weights(q, k)", q=q, k=k) + more, (q, k))
-    return Case(group, _with("attention_weights(q, k, mask)", q=q, k=k, mask=mask) + more, (q, k, mask))
+    args = q, k, mask.clone()  # of its own, for whoever writes into it
+    return Case(group, _with("attention_weights(q, k, mask)", q=q, k=k, mask=mask) + more, args)
 
 
 def _weights_cases(generator: torch.Generator) -> list[Case]:
@@ -65,6 +85,7 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
     unmasked = Case(plain, _with("attention_weights(q, k, None)", q=q, k=k), (q, k, None))
     double = [value.double() for value in draw(batch, heads)]
     half = [value.bfloat16() for value in draw(batch, heads)]
+    one, several = draw(1)
     return [
         _weights_case(plain, *draw(batch, heads)),
         unmasked,
@@ -73,9 +94,10 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
         _weights_case(masked, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
         _weights_case(NOBODY, *draw(batch, heads), nobody, no_keys),
         _weights_case(NOBODY, *draw(batch, heads), empty, no_keys),
-        _weights_case(FINITE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
-        _weights_case(FINITE, *(LARGE * value for value in draw(batch, heads)), more=", scores in the hundreds"),
+        _weights_case(LARGE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
+        *_large_cases(generator, batch, heads, q_len=q_len, k_len=k_len),
         _weights_case(axes, *draw(), _mask(generator, q_len, k_len)),
+        _weights_case(axes, one[:, :1], several, _mask(generator, 1, k_len)),
         _weights_case(axes, *double, shared, ", float64"),
         _weights_case(axes, *half, shared, ", bfloat16"),
     ]
@@ -83,18 +105,16 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
 
 def _call_weights(student: Callable[..., Any], case: Case) -> Any:
     """Call the function; where nobody may be attended to, look at those queries alone, or at the gradients."""
-    if case.group == FINITE and len(case.args) == 3:
+    q, k, mask = (*case.args, None)[:3]
+    if mask is None or mask.any(-1).all():
+        return student(*case.args)
+    if case.group == LARGE:
         return _are_gradients_finite(student, case)
     weights = student(*case.args)
-    if not isinstance(weights, Tensor):
-        return weights
-    if case.group == FINITE:
-        return {"every weight is finite": bool(weights.isfinite().all())}
-    if case.group != NOBODY:
-        return weights
-    q, k, mask = case.args
     shape = (*q.shape[:-1], k.shape[-2])
-    return weights[~mask.any(-1).expand(shape[:-1])] if weights.shape == shape else weights
+    if not isinstance(weights, Tensor) or weights.shape != shape:
+        return weights
+    return weights[~mask.any(-1).expand(shape[:-1])]
 
 
 def _are_gradients_finite(student: Callable[..., Any], case: Case) -> dict[str, bool]:
@@ -137,10 +157,12 @@ def _split_cases(generator: torch.Generator) -> list[Case]:
         for seq, heads, head_dim in zip(lengths, several, head_dims, strict=True)
     ]
     one = _split_case(runs, _normal(generator, batch, lengths[0], head_dims[0]), 1)
+    token = _split_case(runs, _normal(generator, 1, 1, several[0] * head_dims[0]), several[0])
     sizes = ((heads * head_dim + 1, heads) for heads, head_dim in zip(several, head_dims, strict=True))
     return [
         *shared,
         one,
+        token,
         *(_split_case(refuses, _normal(generator, batch, lengths[1], d), heads) for d, heads in (*sizes, (5, 7))),
     ]
 
@@ -160,6 +182,7 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
     head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
     several_heads = zip(several, lengths, head_dims, strict=True)
     made = [_normal(generator, batch, *size) for size in (*several_heads, (1, lengths[0], head_dims[0]))]
+    made += [_normal(generator, 1, several[1], n, head_dims[0]) for n in (lengths[0], 1)]
     view = _normal(generator, batch, lengths[0], several[0], head_dims[0]).transpose(1, 2)
     return [
         *(Case(side, _with("merge_heads(x)", x=x), (x,)) for x in made),
@@ -195,6 +218,7 @@ def _block_cases(generator: torch.Generator) -> list[Case]:
     return [
         _block_case(generator, outputs, (batch, small, heads, large)),
         _block_case(generator, outputs, (heads, large, batch, small)),
+        _block_case(generator, CAUSAL, (batch, large, heads, small)),
         _block_case(generator, "one head, and one token alone", (batch, small, 1, large)),
         _block_case(generator, "one head, and one token alone", (heads, 1, batch, large)),
         _block_case(generator, REACHES, (batch, small, heads, large)),
@@ -203,14 +227,44 @@ def _block_cases(generator: torch.Generator) -> list[Case]:
 
 
 def _call_block(student: Callable[..., Any], case: Case) -> Any:
-    """Call the function; in one group, ask which inputs get a gradient."""
+    """Call the function; in two groups, ask which inputs get a gradient, and what a changed token changes."""
+    if case.group == CAUSAL:
+        return _heeds_order(student, *case.args)
     if case.group != REACHES:
         return student(*case.args)
     *inputs, num_heads = case.args
-    leaves = dict(zip(("x", "W_qkv", "W_o"), (value.clone().requires_grad_() for value in inputs), strict=True))
-    _go_back(student(*(leaf.clone() for leaf in leaves.values()), num_heads))
+    x, W_qkv, W_o = (value.clone().requires_grad_() for value in inputs)
+    _go_back(student(x.clone(), W_qkv.clone(), W_o.clone(), num_heads))
+    columns = dict(zip(("queries", "keys", "values"), _columns(W_qkv.grad), strict=True))
+    gradients = {"x": x.grad, **{f"W_qkv's columns of {name}": part for name, part in columns.items()}, "W_o": W_o.grad}
+    return {f"a gradient reaches {name}": value is not None and bool(value.any()) for name, value in gradients.items()}
+
+
+def _columns(gradient: Tensor | None) -> Sequence[Tensor | None]:
+    return (None, None, None) if gradient is None else gradient.chunk(3, dim=-1)
+
+
+def _heeds_order(student: Callable[..., Any], x: Tensor, W_qkv: Tensor, W_o: Tensor, num_heads: int) -> dict[str, bool]:
+    """Change one token, then the columns of the queries, and see which outputs move: this needs no right numbers.
+
+    Outputs that are constant, or made of x alone or of their own token alone, have not all of these properties.
+    """
+    other_queries = torch.cat((W_qkv[:, -len(W_qkv) :], W_qkv[:, len(W_qkv) :]), dim=-1)
+    tokens = 1, x.shape[1] - 1
+    changed = [x.clone() for _ in tokens]
+    for token, value in zip(tokens, changed, strict=True):
+        value[:, token] = x.roll(1, dims=0)[:, token]
+    inputs = [(x, W_qkv), *((value, W_qkv) for value in changed), (x, other_queries)]
+    outputs = [student(value.clone(), weights.clone(), W_o.clone(), num_heads) for value, weights in inputs]
+    fits = all(isinstance(output, Tensor) and output.shape == x.shape for output in outputs)
+    first, *others = outputs
+    moved = [~((output - first).abs() <= MOVED).all(-1).all(0) for output in others if fits]  # nan has moved
+    by_token = list(zip(tokens, moved, strict=False))
     return {
-        f"a gradient reaches {name}": leaf.grad is not None and bool(leaf.grad.any()) for name, leaf in leaves.items()
+        "every output has the shape of x": fits,
+        "outputs before a changed token stay": fits and not any(one[:token].any() for token, one in by_token),
+        "outputs from a changed token on change": fits and all(bool(one[token:].all()) for token, one in by_token),
+        "outputs depend on the queries": fits and bool(moved[-1].any()),
     }
 
 
@@ -226,7 +280,8 @@ BLOCK = RunSide(
 
 def _rope_case(group: str, x: Tensor, positions: Tensor) -> Case:
     kind = "" if x.dtype == torch.float32 else f", {x.dtype}".replace("torch.", "")
-    return Case(group, _with(f"rope(x, torch.tensor({positions.tolist()}))", x=x) + kind, (x, positions))
+    shown = _with(f"rope(x, torch.tensor({positions.tolist()}))", x=x) + kind
+    return Case(group, shown, (x.clone(), positions))  # of its own, for whoever writes into it
 
 
 def _rope_cases(generator: torch.Generator) -> list[Case]:
@@ -235,6 +290,7 @@ def _rope_cases(generator: torch.Generator) -> list[Case]:
     small, large = _shuffled(generator, 5, 7)
     head_dim, other = _shuffled(generator, 6, 10)
     start = int(torch.randint(11, 20, (), generator=generator))
+    far = 1025 + 8 * int(torch.randint(20, (), generator=generator))  # between the numbers that bfloat16 has
     q, k = (_normal(generator, 1, 1, small, head_dim) for _ in range(2))
     distance = "rope(q, p) @ rope(k, p).mT minus the same with p + " + str(start)
     x = _normal(generator, batch, heads, small, head_dim)
@@ -245,7 +301,7 @@ def _rope_cases(generator: torch.Generator) -> list[Case]:
         _rope_case(elsewhere, x[:, :, :3], torch.randperm(30, generator=generator)[:3] + 1),
         Case(DISTANCE, _with(distance, q=q, k=k), (q, k, torch.arange(small), start)),
         _rope_case(DTYPE, x.double(), torch.arange(1, small + 1)),
-        _rope_case(DTYPE, x.bfloat16(), torch.arange(1, small + 1)),
+        _rope_case(DTYPE, x.bfloat16(), torch.arange(far, far + small)),
     ]
 
 
@@ -254,15 +310,15 @@ def _call_rope(student: Callable[..., Any], case: Case) -> Any:
     if case.group != DISTANCE:
         return student(*case.args)
     q, k, positions, step = case.args
-    near, far = (student(q, p) @ student(k, p).mT for p in (positions, positions + step))
+    near, far = (student(q.clone(), p) @ student(k.clone(), p).mT for p in (positions, positions + step))
     return near - far
 
 
 ROPE = RunSide(
     id="02.rope",
     title="Rotary positions",
-    todo="rope is not written yet: turn each pair of features (i, i + head_dim/2) of a token at position p by the "
-    "angle p · 10000^(-2i/head_dim).",
+    todo="rope is not written yet: turn each pair of features (m, m + head_dim/2) of a token at position p by the "
+    "angle p · 10000^(-2m/head_dim).",
     cases=_rope_cases,
     call=_call_rope,
 )

@@ -67,7 +67,7 @@ CAUSAL = Exercise(
         ),
         "inverted": Misconception(
             lambda seq_len, device=None: ~_square(seq_len, device).tril(),
-            "Your mask marks what is forbidden. In this course True means *may attend*, so the future is False.",
+            "Your mask marks what is forbidden. In this course True means may attend, so the future is False.",
         ),
         "reaches one token too far": Misconception(
             lambda seq_len, device=None: _square(seq_len, device).tril(1),

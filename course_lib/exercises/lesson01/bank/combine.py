@@ -116,7 +116,7 @@ COMBINE = Exercise(
         "or instead of and": Misconception(
             lambda *masks: reduce(or_, masks),
             "A pair is allowed as soon as one mask allows it, so the future comes back through the padding mask. True "
-            "means *may attend*, and every mask must agree: that is &, not |.",
+            "means may attend, and every mask must agree: that is &, not |.",
         ),
         "exclusive or": Misconception(
             lambda *masks: reduce(xor, masks),
@@ -125,7 +125,7 @@ COMBINE = Exercise(
         ),
         "inverted": Misconception(
             lambda *masks_: ~masks.combine_masks(*masks_),
-            "Your result marks what is forbidden. In this course True means *may attend*, in the masks that come in "
+            "Your result marks what is forbidden. In this course True means may attend, in the masks that come in "
             "and in the one that goes out.",
         ),
         "only the first two masks": Misconception(

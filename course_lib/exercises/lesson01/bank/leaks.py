@@ -118,17 +118,17 @@ LEAKS = Exercise(
         ),
         "the output at j is compared too": Misconception(
             detector(outputs=lambda y, j: y[:, : j + 1]),
-            "A causal model may use token j for output j, so that output may move. Only the ones *before* j must stay: "
+            "A causal model may use token j for output j, so that output may move. Only the ones before j must stay: "
             "look at where your slice ends.",
         ),
         "outputs that may move are compared": Misconception(
             detector(outputs=lambda y, j: y[:, j:]),
-            "You compare outputs that may move, those after j. A leak shows in the ones *before* j: the slice is "
+            "You compare outputs that may move, those after j. A leak shows in the ones before j: the slice is "
             "[:, :j]. The first axis is the batch, the second one the positions.",
         ),
         "only the last output is compared": Misconception(
             detector(outputs=lambda y, j: y[:, -1]),
-            "The last output may depend on every token. It is the outputs *before* the changed token that must not "
+            "The last output may depend on every token. It is the outputs before the changed token that must not "
             "move.",
         ),
         "only the last token counts": Misconception(
@@ -261,7 +261,7 @@ LEAKS = Exercise(
         ),
         "every output must move": Misconception(
             detector(differ=_all_differ),
-            "You call it a leak when *all* outputs before j move. One number of one output is enough: .any(), or "
+            "You call it a leak when all outputs before j move. One number of one output is enough: .any(), or "
             "not torch.equal.",
         ),
         "only the first feature is changed": Misconception(

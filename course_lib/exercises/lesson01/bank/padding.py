@@ -72,7 +72,7 @@ PADDING = Exercise(
     misconceptions={
         "inverted": Misconception(
             lambda lengths, max_len: ~masks.create_padding_mask(lengths, max_len),
-            "Your mask marks the padding. In this course True means *may attend*, so the real tokens are True.",
+            "Your mask marks the padding. In this course True means may attend, so the real tokens are True.",
         ),
         "one token too many": Misconception(
             lambda lengths, max_len: masks.create_padding_mask(lengths + 1, max_len),
@@ -91,7 +91,7 @@ PADDING = Exercise(
         ),
         "the padding in front": Misconception(
             lambda lengths, max_len: masks.create_padding_mask(lengths, max_len).flip(-1),
-            "You keep the last tokens of each row. Here the padding stands *behind* the real tokens, so the True "
+            "You keep the last tokens of each row. Here the padding stands behind the real tokens, so the True "
             "values are at the start of the row.",
         ),
         "the inner axes are missing": Misconception(
@@ -101,7 +101,7 @@ PADDING = Exercise(
         ),
         "on the axis of the queries": Misconception(
             lambda lengths, max_len: _is_real(lengths, max_len)[:, None, :, None],
-            "Your mask says which tokens may look. Padding is about who may be looked *at*, and those are the keys: "
+            "Your mask says which tokens may look. Padding is about who may be looked at, and those are the keys: "
             "the tokens belong on the last axis.",
         ),
         "the batch in the place of the queries": Misconception(

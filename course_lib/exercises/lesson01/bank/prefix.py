@@ -98,7 +98,7 @@ PREFIX = Exercise(
     misconceptions={
         "inverted": Misconception(
             lambda prefix_len, seq_len: ~masks.create_prefix_mask(prefix_len, seq_len),
-            "Your mask marks what is forbidden. In this course True means *may attend*.",
+            "Your mask marks what is forbidden. In this course True means may attend.",
         ),
         "transposed": Misconception(
             lambda prefix_len, seq_len: masks.create_prefix_mask(prefix_len, seq_len).mT,
@@ -147,17 +147,17 @@ PREFIX = Exercise(
             lambda prefix_len, seq_len: (
                 masks.create_causal_mask(seq_len) | _in_prefix(prefix_len, seq_len)[:, None]
             ),
-            "You opened the *rows* of the prefix, so its tokens see the whole sequence, answer included. The prefix is "
-            "what everybody may look *at*: open its columns.",
+            "You opened the rows of the prefix, so its tokens see the whole sequence, answer included. The prefix is "
+            "what everybody may look at: open its columns.",
         ),
         "nobody sees beyond the prefix": Misconception(
             lambda prefix_len, seq_len: _in_prefix(prefix_len, seq_len).expand(1, 1, seq_len, seq_len),
             "Every token sees the prefix, and the tokens behind it see neither themselves nor each other. A key is "
-            "allowed when it is in the prefix *or* not after the query.",
+            "allowed when it is in the prefix or not after the query.",
         ),
         "and instead of or": Misconception(
             lambda prefix_len, seq_len: masks.create_causal_mask(seq_len) & _in_prefix(prefix_len, seq_len),
-            "You ask for both: not after the query *and* in the prefix. One of the two is enough, so the prefix adds "
+            "You ask for both: not after the query and in the prefix. One of the two is enough, so the prefix adds "
             "pairs to the causal mask and takes none away.",
         ),
         "later tokens forget the prefix": Misconception(
@@ -172,12 +172,12 @@ PREFIX = Exercise(
         ),
         "the suffix is open": Misconception(
             lambda prefix_len, seq_len: masks.create_causal_mask(seq_len) | ~_in_prefix(prefix_len, seq_len),
-            "You opened the columns *behind* the prefix, so everybody sees the answer. The prefix is the positions "
+            "You opened the columns behind the prefix, so everybody sees the answer. The prefix is the positions "
             "below prefix_len.",
         ),
         "the diagonal is shifted": Misconception(
             lambda prefix_len, seq_len: masks.create_bidirectional_mask(seq_len).tril(prefix_len),
-            "tril(prefix_len) lets *every* token see prefix_len tokens ahead, a band that moves along. The prefix is "
+            "tril(prefix_len) lets every token see prefix_len tokens ahead, a band that moves along. The prefix is "
             "a fixed set of columns: position < prefix_len.",
         ),
         "the diagonal is shifted to fit the first row": Misconception(

@@ -20,6 +20,8 @@ from course_lib.exercises.lesson02.bank.weights import MADE_BY_TORCH
 
 __all__ = ["BLOCK"]
 
+CAUSAL, DTYPE = "token i ignores what comes after it", "in the dtype of x"
+
 
 def _ones(scores):
     return torch.ones(scores.shape[-2:], dtype=torch.bool)
@@ -83,6 +85,20 @@ def _without_gradients(x, W_qkv, W_o, num_heads):
         return attention.causal_self_attention(x, W_qkv, W_o, num_heads)
 
 
+def _cut_off(*names):
+    """Some of queries, keys and values cut off from what they are made of."""
+
+    def split(x, W_qkv, num_heads):
+        parts = zip("qkv", in_order("qkv")(x, W_qkv, num_heads), strict=True)
+        return [part.detach() if name in names else part for name, part in parts]
+
+    return attender(split=split)
+
+
+def _float64(x, W_qkv, W_o, num_heads):
+    return attention.causal_self_attention(x.double(), W_qkv.double(), W_o.double(), num_heads)
+
+
 def _float32(x, W_qkv, W_o, num_heads):
     return attention.causal_self_attention(x.float(), W_qkv.float(), W_o.float(), num_heads)
 
@@ -103,12 +119,15 @@ BLOCK = Exercise(
     side=run.BLOCK,
     reference=attention.causal_self_attention,
     groups={
-        "the outputs of several heads": 4,
+        "the outputs of several heads": 2,
+        CAUSAL: 2,
         "one head, and one token alone": 1,
         "gradients reach every input": 1,
-        "in the dtype of x": 1,
+        DTYPE: 1,
     },
-    judge=Equality(atol=1e-5),
+    apart=(CAUSAL,),
+    form=(DTYPE,),
+    judge=Equality(atol=1e-5, dtype=DTYPE),
     difficulty=4,
     minutes=18,
     misconceptions={
@@ -119,7 +138,7 @@ BLOCK = Exercise(
         ),
         "the mask is transposed": Misconception(
             attender(allowed=lambda scores: _ones(scores).triu()),
-            "Every token reads itself and those *after* it. Rows are queries, columns are keys: keep the lower "
+            "Every token reads itself and those after it. Rows are queries, columns are keys: keep the lower "
             "triangle.",
         ),
         "a token does not read itself": Misconception(
@@ -133,7 +152,7 @@ BLOCK = Exercise(
         ),
         "the mask is inverted": Misconception(
             attender(weigh=lambda scores, mask: scores.masked_fill(mask, -torch.inf).softmax(-1)),
-            "Every token reads the future alone. True means *may attend*, and masked_fill fills where it reads True: "
+            "Every token reads the future alone. True means may attend, and masked_fill fills where it reads True: "
             "give it ~mask.",
         ),
         "forbidden scores are set to 0": Misconception(
@@ -250,13 +269,13 @@ BLOCK = Exercise(
         ),
         "cut off from the gradients": Misconception(
             _detached,
-            "The outputs are right, and no gradient goes back, so nothing could be learnt. Leave out detach, .data, "
-            "no_grad and new tensors made of numbers.",
+            "The outputs are right, and gradients do not go back to all that they are made of, so not all of it could "
+            "be learnt. Leave out detach, .data, no_grad and new tensors made of numbers.",
         ),
-        "float32 comes back": Misconception(
+        "another dtype comes back": Misconception(
             _float32,
-            "In float32 all is right; with float64 coming in, float32 came out or met it on the way. Leave out "
-            ".float() and give new tensors the dtype of x.",
+            "The numbers are right, and a tensor is not in the dtype of x; the line below says which dtypes met. Leave "
+            "out .float() and .double(), and give new tensors the dtype of x.",
         ),
     },
     variants={
@@ -293,8 +312,15 @@ BLOCK = Exercise(
         ),
         "features dealt out like cards": (_cut(_dealt_out, merge=lambda heads: heads.permute(0, 2, 3, 1).flatten(2)),),
         "one head only": (_cut(_whole, scale=lambda x, head_dim: 1),),
-        "cut off from the gradients": (_without_gradients,),
-        "float32 comes back": (
+        "cut off from the gradients": (
+            _without_gradients,
+            *(_cut_off(*names) for names in ("qkv", "qk", "q", "k", "v")),
+            lambda x, W_qkv, W_o, num_heads: attention.causal_self_attention(x.detach(), W_qkv, W_o, num_heads),
+            lambda x, W_qkv, W_o, num_heads: attention.causal_self_attention(x, W_qkv.detach(), W_o, num_heads),
+            lambda x, W_qkv, W_o, num_heads: attention.causal_self_attention(x, W_qkv, W_o.detach(), num_heads),
+        ),
+        "another dtype comes back": (
+            _float64,
             attender(weigh=lambda scores, mask: scores.float().masked_fill(~mask, -1e9).softmax(-1)),
         ),
     },

@@ -67,6 +67,11 @@ MERGE = Exercise(
             "Your tokens hold feature 0 of all heads, then feature 1, and so on. The heads stand side by side, each in "
             "one piece: (batch, seq, heads, head_dim) before the last two axes are joined.",
         ),
+        "axes of size 1 are dropped": Misconception(
+            lambda x: attention.merge_heads(x).squeeze(),
+            "The numbers are right, and axes are missing: squeeze takes every axis of size 1. One sequence or one "
+            "token is still an axis.",
+        ),
         "the heads are added up": Misconception(
             lambda x: x.sum(1),
             "The heads were added up, so it is lost who said what. They stand side by side, heads · head_dim features, "
@@ -112,6 +117,7 @@ MERGE = Exercise(
     },
     variants={
         "a view of what is not in a row": (
+            lambda x: x.contiguous().transpose(1, 2).view(x.shape[0], x.shape[2], -1),
             lambda x: x.permute(0, 2, 1, 3).view(x.shape[0], -1, x.shape[1] * x.shape[3]),
         ),
         "one head alone": (lambda x: x[:, -1],),

@@ -9,6 +9,8 @@ from course_lib.exercises.lesson02 import run
 
 __all__ = ["ROPE"]
 
+DTYPE, UNTOUCHED = "in the dtype of x", "x stays as it was"
+
 
 def _speeds(head_dim):
     return 10_000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)
@@ -61,6 +63,11 @@ def _both_plus(x, cos, sin):
     return torch.cat((left * cos + right * sin, right * cos + left * sin), dim=-1)
 
 
+def _minus_below(x, cos, sin):
+    left, right = _halves(x)
+    return torch.cat((left * cos - right * sin, left * sin - right * cos), dim=-1)
+
+
 def _left_alone(x, cos, sin):
     left, right = _halves(x)
     return torch.cat((left * cos - right * sin, right), dim=-1)
@@ -97,6 +104,17 @@ def _joined_in_between(x, cos, sin):
 def _mixed_dtypes(x, positions):
     angles = positions[:, None] * _speeds(x.shape[-1])
     return _turned(x, angles.cos(), angles.sin())
+
+
+def _angles_in_the_dtype_of_x(x, positions):
+    angles = positions[:, None].to(x.dtype) * _speeds(x.shape[-1]).to(x.dtype)
+    return _turned(x, angles.cos(), angles.sin())
+
+
+def _writes_into_x(x, positions):
+    turned = _by_rolling(x, positions)
+    x[:] = turned
+    return x
 
 
 def _by_half_turns(x, positions):
@@ -152,9 +170,11 @@ ROPE = Exercise(
         "each pair of features is turned": 2,
         "positions that do not start at 0": 1,
         "scores depend on the distance alone": 1,
-        "in the dtype of x": 1,
+        DTYPE: 1,
+        UNTOUCHED: 1,
     },
-    judge=Equality(atol=2e-5),
+    form=(DTYPE,),
+    judge=Equality(atol=2e-5, dtype=DTYPE, untouched=UNTOUCHED),
     optional=True,
     difficulty=4,
     minutes=15,
@@ -162,7 +182,7 @@ ROPE = Exercise(
         "neighbours are paired": Misconception(
             turner(turn=_neighbours),
             "You turn neighbours, (0, 1), (2, 3), …, as the paper does, and the scores are as good. Here the pairs are "
-            "made of the two halves, feature i and feature i + head_dim/2, as in LLaMA's published weights.",
+            "made of the two halves, features m and m + head_dim/2, as in GPT-NeoX and the transformers library.",
         ),
         "halves turned by the angles of neighbours": Misconception(
             turner(turn=_half_turned),
@@ -172,7 +192,7 @@ ROPE = Exercise(
         "neighbours turned by the angles of halves": Misconception(
             turner(turn=_neighbours_turned),
             "Your pairs are neighbours, and the angles are laid out for halves (a, b, …, a, b, …), so the two of a "
-            "pair turn by different angles. Take the halves for the pairs too: feature i and i + head_dim/2.",
+            "pair turn by different angles. Take the halves for the pairs too: features m and m + head_dim/2.",
         ),
         "turned backwards": Misconception(
             turner(turn=lambda x, cos, sin: _turned(x, cos, -sin)),
@@ -181,13 +201,18 @@ ROPE = Exercise(
         ),
         "both signs are minus": Misconception(
             turner(turn=_swapped),
-            "The first half is right and the second has a sign too many: right · cos *plus* left · sin. With two "
+            "The first half is right and the second has a sign too many: right · cos plus left · sin. With two "
             "minuses lengths change, and a rotation keeps them.",
         ),
         "both signs are plus": Misconception(
             turner(turn=_both_plus),
-            "The second half is right and the first has the wrong sign: left · cos *minus* right · sin. With two "
+            "The second half is right and the first has the wrong sign: left · cos minus right · sin. With two "
             "pluses lengths change, and a rotation keeps them.",
+        ),
+        "the second half has the wrong sign": Misconception(
+            turner(turn=_minus_below),
+            "The first half is right and the second has the wrong sign: left · sin plus right · cos. With a minus "
+            "there the pair is mirrored, not turned.",
         ),
         "cosine and sine are swapped": Misconception(
             turner(turn=lambda x, cos, sin: _turned(x, sin, cos)),
@@ -211,7 +236,7 @@ ROPE = Exercise(
         ),
         "the new half is used too soon": Misconception(
             turner(turn=_updated_too_soon),
-            "The first half is right, and the second is made from the *new* first half. Keep the old one under its own "
+            "The first half is right, and the second is made from the new first half. Keep the old one under its own "
             "name until both are done.",
         ),
         "the halves are joined in turn": Misconception(
@@ -226,23 +251,23 @@ ROPE = Exercise(
         ),
         "all pairs turn alike": Misconception(
             turner(speeds=lambda head_dim: torch.ones(head_dim // 2)),
-            "All pairs turn by the position itself. Each pair has a speed of its own, 10000^(-2i/head_dim): the first "
+            "All pairs turn by the position itself. Each pair has a speed of its own, 10000^(-2m/head_dim): the first "
             "turns by 1 a position, the last hardly at all.",
         ),
         "the exponent is not divided by head_dim": Misconception(
             turner(speeds=lambda head_dim: 10_000.0 ** -torch.arange(0.0, head_dim, 2)),
-            "Only the first pair turns as it should: the others hardly move. The exponent is -2i / head_dim, from 0 to "
+            "Only the first pair turns as it should: the others hardly move. The exponent is -2m / head_dim, from 0 to "
             "nearly -1.",
         ),
-        "i instead of 2i": Misconception(
+        "m instead of 2m": Misconception(
             turner(speeds=lambda head_dim: 10_000.0 ** (-torch.arange(head_dim // 2) / head_dim)),
-            "Your pairs turn too fast, all but the first: the exponent goes from 0 to -1/2. It is -2i / head_dim, "
-            "where i counts pairs; torch.arange(0, head_dim, 2) is 2i.",
+            "Your pairs turn too fast, all but the first: the exponent goes from 0 to -1/2. It is -2m / head_dim, "
+            "where m counts pairs; torch.arange(0, head_dim, 2) is 2m.",
         ),
-        "divided by half of head_dim twice": Misconception(
+        "the 2 is counted twice": Misconception(
             turner(speeds=lambda head_dim: 10_000.0 ** (-torch.arange(0, head_dim, 2) / (head_dim // 2))),
-            "Your pairs turn too slowly, all but the first: the exponent goes from 0 to -2. It is 2i over head_dim, "
-            "or i over head_dim / 2, and not the one 2 and the other.",
+            "Your pairs turn too slowly, all but the first: the exponent goes from 0 to -2. arange(0, head_dim, 2) is "
+            "2m already: divide it by head_dim, and multiply by no other 2.",
         ),
         "the sign of the exponent": Misconception(
             turner(speeds=lambda head_dim: 10_000.0 ** (torch.arange(0, head_dim, 2) / head_dim)),
@@ -264,22 +289,38 @@ ROPE = Exercise(
             "Every token is turned one step too far. The positions come as they are to be used, and position 0 stays "
             "as it is.",
         ),
-        "float32 comes back": Misconception(
+        "another dtype comes back": Misconception(
             _mixed_dtypes,
-            "The numbers are right and the dtype is not: bfloat16 times float32 is float32. Make the angles in "
-            "float32, and give cosines and sines the dtype of x.",
+            "The numbers are right and the dtype is not; what was expected and what came is said below. Make the "
+            "angles in float32, and give cosines and sines, or the result, the dtype of x.",
+        ),
+        "angles in half precision": Misconception(
+            _angles_in_the_dtype_of_x,
+            "Far from the start your angles are wrong in bfloat16, which has three digits: of 1027 it makes 1024, "
+            "three radians away. Make the angles in float32, and round cosines and sines alone.",
+        ),
+        "x is overwritten": Misconception(
+            _writes_into_x,
+            "The numbers are right, and the caller's x was overwritten: x[…] = … and chunks of x with *= write into "
+            "it. Make a new tensor, with torch.cat or torch.empty_like(x).",
         ),
     },
     variants={
         "added instead of turned": (turner(turn=_halves_added),),
         "positions are ignored": (turner(count=lambda x, positions: positions - positions[0]),),
-        "float32 comes back": (lambda x, p: positions.rope(x.float(), p),),
+        "another dtype comes back": (
+            lambda x, p: positions.rope(x.float(), p),
+            lambda x, p: positions.rope(x.double(), p),
+        ),
+        "the 2 is counted twice": (
+            turner(speeds=lambda head_dim: 10_000.0 ** (-2 * torch.arange(0, head_dim, 2) / head_dim)),
+        ),
     },
     alternatives=[_by_half_turns, _by_complex_numbers, _by_matrices, _by_pairs, _by_rolling],
     hints=(
         "A clock hand at (1, 0) is turned by an angle: where does it point? And one at (a, b)? Each pair of features "
         "is such a hand, and its angle grows with the position.",
-        "angles = positions[:, None] * speeds has shape (seq, head_dim/2), with the speeds 10000^(-2i/head_dim). Take "
+        "angles = positions[:, None] * speeds has shape (seq, head_dim/2), with the speeds 10000^(-2m/head_dim). Take "
         "cosines and sines, and cut x into a left and a right half.",
         "The left half becomes left · cos - right · sin, the right half left · sin + right · cos; join them along the "
         "last axis, in the dtype of x.",

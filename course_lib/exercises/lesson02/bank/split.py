@@ -46,6 +46,15 @@ def _leaves_it_to_stack(x, num_heads):
     return torch.stack(x.split(max(x.shape[-1] // num_heads, 1), dim=-1), dim=1)
 
 
+def _divides(x, num_heads):
+    batch, seq, d_model = x.shape
+    return x.view(batch, seq, num_heads, d_model / num_heads).transpose(1, 2)
+
+
+def _divides_later(x, num_heads):
+    return x.reshape(x.shape[0], x.shape[1], num_heads, x.shape[2] / num_heads).transpose(1, 2)
+
+
 def _drops_the_rest(x, num_heads):
     head_dim = x.shape[-1] // num_heads
     return torch.stack([x[..., h * head_dim : (h + 1) * head_dim] for h in range(num_heads)], dim=1)
@@ -147,10 +156,19 @@ SPLIT = Exercise(
             _checked(lambda x, batch, seq, heads, head_dim: x[:, None]),
             "There is one head, with all features, whatever num_heads says. Cut the last axis into num_heads runs.",
         ),
+        "axes of size 1 are dropped": Misconception(
+            lambda x, num_heads: attention.split_heads(x, num_heads).squeeze(),
+            "The numbers are right, and axes are missing: squeeze takes every axis of size 1. One head, one sequence "
+            "or one token is still an axis.",
+        ),
         "a tuple of heads": Misconception(
             _checked(lambda x, batch, seq, heads, head_dim: x.chunk(heads, dim=-1)),
             "The features are cut rightly, and the heads come one by one in a tuple. What is asked for is one tensor: "
             "torch.stack joins them along a new axis; the heads stand on axis 1.",
+        ),
+        "/ instead of //": Misconception(
+            _divides,
+            "A size is a whole number: 12 / 3 is 4.0, a float, which no shape takes. d_model // num_heads is an int.",
         ),
         "another error instead of a ValueError": Misconception(
             _leaves_it_to_torch,
@@ -174,6 +192,12 @@ SPLIT = Exercise(
         ),
     },
     variants={
+        "/ instead of //": (
+            _divides_later,
+            _checked(lambda x, batch, seq, heads, head_dim: _divides(x, heads)),
+            _checked(lambda x, batch, seq, heads, head_dim: _divides_later(x, heads)),
+            _checked(lambda x, batch, seq, heads, head_dim: torch.stack(x.split(x.shape[-1] / heads, dim=-1), dim=1)),
+        ),
         "cut by a view alone": (
             _checked(lambda x, batch, seq, heads, head_dim: x.reshape(-1, heads, seq, head_dim)),
         ),

@@ -98,9 +98,10 @@ def by_lowest_and_zeros(q, k, mask=None):
 
 def by_hand(q, k, mask=None):
     scores = torch.einsum("...qd,...kd->...qk", q, k) * q.shape[-1] ** -0.5
-    powers = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
-    if mask is not None:
-        powers = powers * mask
+    if mask is None:
+        mask = torch.ones((), dtype=torch.bool)
+    lowered = torch.where(mask, scores, -1e9)
+    powers = torch.exp(lowered - lowered.amax(dim=-1, keepdim=True)) * mask
     return powers / powers.sum(dim=-1, keepdim=True).clamp(min=1e-9)
 
 
@@ -138,6 +139,7 @@ def by_query(q, k, mask=None):
             rows.append(scores.softmax(-1))
             continue
         allowed = mask[..., min(i, mask.shape[-2] - 1), :]
+        scores = scores.masked_fill(~allowed, -1e9)
         powers = (scores - scores.max(-1, keepdim=True).values).exp() * allowed
         total = powers.sum(-1, keepdim=True)
         rows.append(powers / torch.where(total > 0, total, 1.0))

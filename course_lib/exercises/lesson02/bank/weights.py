@@ -9,25 +9,26 @@ from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson02 import run
 from course_lib.exercises.lesson02.bank.slips import (
-    assigns_in_place,
-    compares_none,
+    asks_a_mask,
+    clamped_powers,
+    drops_axes,
     four_axes,
-    four_letters,
     in_float32,
+    indexed,
     mended,
     needs_a_mask,
+    of_all,
+    of_its_row,
     one_more,
-    one_more_of_safe,
-    plain_powers,
-    powers_mended,
+    renormalised,
     scales_in_place,
-    scales_k_in_place,
     scales_weights,
+    shared_out,
     swapped,
     wipes_in_place,
     with_keys,
-    without_gradients,
 )
+from course_lib.exercises.lesson02.bank.slips_again import VARIANTS
 from course_lib.exercises.lesson02.bank.weighers import (
     added_later,
     by_hand,
@@ -42,7 +43,6 @@ from course_lib.exercises.lesson02.bank.weighers import (
     forgotten,
     uncleaned,
     weigher,
-    wiped,
 )
 
 __all__ = ["MADE_BY_TORCH", "WEIGHTS"]
@@ -55,23 +55,29 @@ MADE_BY_TORCH = (
     "multi_head_attention_forward",
     "flex_attention",
 )
+PLAIN, WITH_MASK = "weights without a mask", "weights with a mask"
+NOBODY = "a query with nobody to attend to gives zeros"
+LARGE, AXES = "scores in the hundreds, and finite gradients", "any axes before the last two, and q's dtype"
 UNTOUCHED = "q and k stay as they are"
-WITH_MASK = "weights with a mask"
 
 
 WEIGHTS = Exercise(
     side=run.WEIGHTS,
     reference=attention.attention_weights,
     groups={
-        "weights without a mask": 2,
+        PLAIN: 2,
         WITH_MASK: 2,
-        "a query with nobody to attend to gives zeros": 1,
-        "numbers and gradients stay finite": 1,
-        "any axes before the last two, and q's dtype": 1,
+        NOBODY: 1,
+        LARGE: 1,
+        AXES: 1,
         UNTOUCHED: 1,
     },
+    core=(PLAIN, WITH_MASK),
+    form=(AXES,),
     judge=Equality(
+        loose={NOBODY: 0.0, LARGE: 1e-3},  # a logarithm near 800 has four digits behind the point
         untouched=UNTOUCHED,
+        dtype=AXES,
         inputs=lambda case: {"mask": case.args[2]} if case.group == WITH_MASK else {},
     ),
     difficulty=3,
@@ -94,8 +100,7 @@ WEIGHTS = Exercise(
         ),
         "half instead of the root": Misconception(
             weigher(scale=lambda scores, q, k: scores / (q.shape[-1] / 2)),
-            "The scores were divided by head_dim / 2. In Python ** binds tighter than /, so d ** 1/2 is (d ** 1) / 2. "
-            "Write d ** 0.5.",
+            "Your scale is no root: in Python ** binds tighter than /, so d ** 1/2 is (d ** 1) / 2. Write d ** 0.5.",
         ),
         "the root of another size": Misconception(
             weigher(scale=lambda scores, q, k: scores / k.shape[-2] ** 0.5),
@@ -183,7 +188,7 @@ WEIGHTS = Exercise(
         ),
         "the mask is inverted": Misconception(
             weigher(hide=lambda scores, mask: scores.masked_fill(mask, -torch.inf), clean=uncleaned),
-            "The weight went to the keys that are forbidden. In this course True means *may attend*, and masked_fill "
+            "The weight went to the keys that are forbidden. In this course True means may attend, and masked_fill "
             "fills where it reads True: give it ~mask.",
         ),
         "forbidden scores are set to 0": Misconception(
@@ -206,10 +211,35 @@ WEIGHTS = Exercise(
             "Forbidden keys still get a little weight: your number is about as large as ordinary scores. Take one far "
             "below any of them, such as minus infinity or the lowest that the dtype has.",
         ),
+        "the mask is transposed": Misconception(
+            weigher(hide=lambda scores, mask: scores.masked_fill(~mask.mT, -torch.inf), clean=uncleaned),
+            "The mask does not fit, since you swapped its last two axes. Its rows are the queries and its columns the "
+            "keys, as those of the scores are: use it as it comes.",
+        ),
+        "the mask is used as an index": Misconception(
+            weigher(hide=indexed, clean=uncleaned),
+            "scores[~mask] wants a mask of exactly the shape of the scores. This one may have size 1 where it counts "
+            "for all, and masked_fill or torch.where broadcast it; indexing does not.",
+        ),
+        "a mask in an if": Misconception(
+            asks_a_mask,
+            "`if mask` and `not mask` ask for one truth value, and a mask holds many. Ask `if mask is not None`, and "
+            "turn each value round with ~mask.",
+        ),
+        "nan from infinity": Misconception(
+            weigher(hide=lambda scores, mask: scores + ~mask * -torch.inf, clean=uncleaned),
+            "One nan makes its whole row nan, and 0 · inf and inf - inf are nan. Multiply nothing by infinity: put "
+            "minus infinity only where a key is forbidden, with masked_fill or torch.where.",
+        ),
         "nan for a query with nobody to attend to": Misconception(
             weigher(hide=filled(-torch.inf), clean=uncleaned),
-            "Where all scores are minus infinity, the softmax divides 0 by 0. Fill with a very low finite number, and "
-            "then see to it that forbidden keys get exactly 0.",
+            "A row without keys gives 0 / 0: in a softmax where all scores are minus infinity, and in a division by "
+            "the row's sum. Fill with a very low finite number, and give forbidden keys exactly 0 after that.",
+        ),
+        "a sum of 0 is divided by": Misconception(
+            renormalised,
+            "A query with nobody to attend to has no weight to share out: you divide its row by the row's sum, and 0 / "
+            "0 is nan. Let no sum be 0, with clamp(min=…), or let no row be empty before the softmax.",
         ),
         "a query with nobody to attend to attends to all": Misconception(
             weigher(hide=filled(-1e9), clean=uncleaned),
@@ -228,18 +258,38 @@ WEIGHTS = Exercise(
         ),
         "cut off from the gradients": Misconception(
             lambda q, k, mask=None: attention.attention_weights(q, k, mask).detach(),
-            "The weights are right, and no gradient goes back to q and k, so nothing could be learnt. Leave out "
-            "detach, .data, no_grad and new tensors made of numbers.",
+            "The weights are right, and no gradient goes back to q or to k, so whatever made it learns nothing. Leave "
+            "out detach, .data, no_grad and new tensors made of numbers.",
         ),
         "exponentials that overflow": Misconception(
-            weigher(normalise=plain_powers),
+            weigher(normalise=clamped_powers),
             "A score of 100 is nothing unusual, and its exponential is more than float32 holds: inf / inf is nan. "
             "Subtract each row's largest score first, which changes no weight, or use torch.softmax.",
         ),
-        "float32 comes back": Misconception(
+        "the largest of all scores is subtracted": Misconception(
+            shared_out(of_all, least=1e-30),
+            "You subtract one number from all scores. Where a row lies far below the largest score of all, its "
+            "exponentials are all 0. Subtract from each row its own largest: amax(-1, keepdim=True).",
+        ),
+        "a forbidden score is the largest": Misconception(
+            shared_out(of_its_row, least=1e-30),
+            "A forbidden key takes part until its weight is wiped. Where its score is far above the allowed ones, "
+            "nothing is left for them. Lower forbidden scores first, before the maximum and the softmax.",
+        ),
+        "forbidden scores that are not the lowest": Misconception(
+            weigher(hide=filled(-100.0)),
+            "Scores may lie near -800, and then your number for forbidden keys is the largest of its row and takes all "
+            "the weight. Take minus infinity, or torch.finfo(scores.dtype).min.",
+        ),
+        "another dtype comes back": Misconception(
             in_float32,
-            "The weights are right and their dtype is not: bfloat16 came in and float32 went out. Give back q's dtype, "
-            "with .to(q.dtype) at the end, or with helpers made in q's dtype.",
+            "The weights are right and their dtype is not; what was expected and what came is said below. Give back "
+            "q's dtype, with .to(q.dtype) at the end, or with helpers made in q's dtype.",
+        ),
+        "axes of size 1 are dropped": Misconception(
+            drops_axes,
+            "The numbers are right, and axes are missing: squeeze takes every axis of size 1. One query, one head or "
+            "one sequence is still an axis.",
         ),
         "a number too low for bfloat16": Misconception(
             weigher(hide=filled(torch.finfo(torch.float32).min)),
@@ -252,72 +302,7 @@ WEIGHTS = Exercise(
             "again gets other numbers. q = q / … makes a new one.",
         ),
     },
-    variants={
-        "the root of another size": (
-            weigher(scale=lambda scores, q, k: scores / k.shape[2] ** 0.5),
-            weigher(scale=lambda scores, q, k: scores / q.shape[-2] ** 0.5),
-            weigher(scale=lambda scores, q, k: scores / q.shape[1] ** 0.5),
-            weigher(scale=lambda scores, q, k: scores / q.shape[0] ** 0.5),
-            weigher(scale=lambda scores, q, k: scores / (q.shape[1] * q.shape[-1]) ** 0.5),
-        ),
-        **{
-            name: tuple(
-                weigher(normalise=partial(torch.softmax, dim=dim), hide=filled(number), clean=uncleaned)
-                for number in (-torch.inf, -1e9)
-            )
-            for name, dim in (
-                ("softmax over the queries", -2),
-                ("softmax over the heads", 1),
-                ("softmax over the batch", 0),
-            )
-        },
-        "mask may be None": (compares_none,),
-        "no softmax": (
-            weigher(normalise=lambda scores: scores, hide=filled(-1e9), clean=uncleaned),
-            weigher(normalise=lambda scores: scores, clean=uncleaned),
-            weigher(normalise=lambda scores: scores, hide=forgotten),
-        ),
-        "the logarithm of the weights": (
-            weigher(normalise=partial(torch.log_softmax, dim=-1), hide=filled(-1e9), clean=uncleaned),
-            weigher(normalise=partial(torch.log_softmax, dim=-1), clean=uncleaned),
-        ),
-        "exponentials that are not normalised": (
-            weigher(normalise=lambda scores: (scores - scores.amax(-1, keepdim=True)).exp()),
-        ),
-        "something is added to the sum": (weigher(normalise=one_more_of_safe),),
-        "the wrong axes of k are swapped": (
-            with_keys(lambda k: k.transpose(0, 1)),
-            with_keys(lambda k: k.transpose(-3, -2)),
-            with_keys(lambda k: k.transpose(1, -1)),
-        ),
-        "always four axes": (
-            four_letters,
-            with_keys(lambda k: k.permute(0, 1, 3, 2)),
-            with_keys(lambda k: k.transpose(2, 3)),
-        ),
-        "the mask is inverted": (
-            weigher(hide=lambda scores, mask: scores.masked_fill(mask, -1e9), clean=uncleaned),
-            weigher(hide=lambda scores, mask: scores.masked_fill(mask, -1e9), clean=lambda w, mask: w * ~mask),
-            weigher(hide=lambda scores, mask: scores + mask * -1e9, clean=uncleaned),
-        ),
-        "forbidden scores are set to 0": (weigher(hide=wiped),),
-        "forbidden scores are not low enough": (weigher(hide=filled(-10.0), clean=uncleaned),),
-        "nan for a query with nobody to attend to": (weigher(hide=added_later(-torch.inf), clean=uncleaned),),
-        "a query with nobody to attend to attends to all": (
-            weigher(clean=uncleaned),
-            weigher(hide=added_later(-1e9), clean=lambda weights, mask: weights),
-            weigher(hide=lambda scores, mask: scores + ~mask * -1e9, clean=uncleaned),
-            weigher(hide=lambda scores, mask: scores + ~mask * -1e4, clean=uncleaned),
-        ),
-        "nan is repaired too late": (powers_mended,),
-        "weights are overwritten in place": (weigher(clean=assigns_in_place),),
-        "cut off from the gradients": (without_gradients,),
-        "float32 comes back": (
-            weigher(clean=lambda weights, mask: weights * mask.float()),
-            weigher(hide=added_later(-1e9)),
-        ),
-        "q or k is scaled in place": (scales_k_in_place,),
-    },
+    variants=VARIANTS,
     alternatives=[
         by_hand,
         by_safe_rows,
