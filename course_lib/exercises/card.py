@@ -27,7 +27,7 @@ BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 class GroupResult:
     """One case group: its name, the points it gave of those it could, and its first failure.
 
-    counted: False while the first group fails: a mask with the wrong pattern earns nothing for its device.
+    counted: False while the idea of the exercise fails: a mask with the wrong pattern earns nothing for its device.
     """
 
     name: str
@@ -84,8 +84,8 @@ def render(verdict: Verdict) -> str:
         lines.append(f"  {mark} {result.name:<{width}}  {worth}".rstrip())
     first = next((result.failure for result in verdict.groups if result.failure), None)
     if any(not result.counted and result.failure is None for result in verdict.groups):
-        counts = "the first line comes first" if verdict.optional else "counted once the first line is right"
-        lines.append(f"  ({OPEN} right, and {counts})")
+        counts = "" if verdict.optional else ", and counted once the lines above it are right"
+        lines.append(f"  ({OPEN} right so far{counts})")
     if first is not None:
         lines += ["", *_failure(first)]
     return "\n".join(lines)

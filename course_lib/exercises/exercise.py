@@ -25,7 +25,7 @@ class Exercise:
     groups: points of each case group, in the order a learner should mend them.
     core: the groups that are the idea of the exercise, the first unless told; while all of them fail, the others are
     shown and not counted. apart: groups that are counted even then, since no guess gets them right.
-    form: groups that ask for a shape or dtype; while the core fails, wrong numbers there are no news and not shown.
+    form: groups that ask for a shape or dtype; while any of the core fails, wrong numbers there are no news.
     misconceptions: name -> (wrong implementation, hint). variants: name -> further ways to make the same mistake.
     alternatives: right implementations, written differently.
     hints: from a nudge to nearly the answer. forbidden: name that must not be used -> the sentence that says so.
@@ -113,13 +113,13 @@ class Exercise:
         """Decide what each group earned."""
         failures = {group: [f.failure for f in findings if f.group == group and f.failure] for group in self.groups}
         core = self.core or (next(iter(self.groups)),)
-        is_open = any(not failures[group] for group in core)
+        is_open, is_right = (some(not failures[group] for group in core) for some in (any, all))
         results = []
         for group, points in self.groups.items():
             found = failures[group]
-            if not is_open and group in self.form and all(failure.values for failure in found):
-                found = []
             counted = is_open or group in core or group in self.apart
+            if found and not is_right and group in self.form and all(failure.values for failure in found):
+                found, counted = [], False
             earned = points if counted and not found else 0
             results.append(GroupResult(group, earned, points, found[0] if found else None, counted))
         return tuple(results)

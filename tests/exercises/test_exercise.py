@@ -50,8 +50,8 @@ def test_later_groups_count_once_the_first_is_right():
     late, early = COUNTER.grade(LateBreak), COUNTER.grade(EarlyBreak)
     assert (late.points, early.points) == (1, 0)
     assert [(r.points, r.failure is None, r.counted) for r in early.groups] == [(0, False, True), (0, True, False)]
-    assert "counted once the first line is right" in early.message
-    assert "counted once the first line is right" not in late.message
+    assert "(○ right so far, and counted once the lines above it are right)" in early.message
+    assert "counted once" not in late.message
 
 
 class NeverRight(Counter):

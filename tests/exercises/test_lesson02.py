@@ -130,6 +130,71 @@ def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
         assert farthest > 50 * exercise.judge.atol or changed or not all(facts), name
 
 
+def _sums(pick: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda x, W_qkv, W_o, num_heads: pick(x, (x @ W_qkv).chunk(3, dim=-1)).cumsum(1)
+
+
+CAUSAL_GUESSES = {
+    "x": lambda x, *rest: x,
+    "zeros": lambda x, *rest: x * 0,
+    "nan": lambda x, *rest: x * torch.nan,
+    "x projected": lambda x, W_qkv, W_o, num_heads: x @ W_o,
+    "sums of x": _sums(lambda x, parts: x),
+    "sums of values": _sums(lambda x, parts: parts[2]),
+    "sums of queries and values": _sums(lambda x, parts: parts[0].tanh() * parts[2]),
+    "the values": lambda x, W_qkv, W_o, num_heads: (x @ W_qkv)[..., -x.shape[-1] :] @ W_o,
+    "noise": lambda x, *rest: torch.randn_like(x),
+    "noise that grows": lambda x, *rest: torch.randn_like(x).cumsum(1),
+}
+
+
+@pytest.mark.parametrize("guess", CAUSAL_GUESSES.values(), ids=CAUSAL_GUESSES.keys())
+def test_what_is_causal_and_no_attention_earns_nothing(guess: Callable[..., torch.Tensor]):
+    for seed in range(20):
+        assert BLOCK.grade(guess, seed).points == 0, BLOCK.grade(guess, seed).message
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_causal_attention_with_another_slip_earns_the_points_for_being_causal(seed: int):
+    for name in ("no scale", "scaled by √d_model", "queries and keys are swapped", "no output projection"):
+        assert BLOCK.decide(run_mistake(BLOCK, BLOCK.misconceptions[name].wrong, seed), seed).points == 2, name
+    for name in ("the mask is missing", "the mask is transposed", "one token too far", "forbidden scores are set to 0"):
+        assert BLOCK.decide(run_mistake(BLOCK, BLOCK.misconceptions[name].wrong, seed), seed).points == 0, name
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name"),
+    [(WEIGHTS, "no scale"), (WEIGHTS, "the mask is ignored"), (BLOCK, "no scale"), (ROPE, "turned backwards"),
+     (ROPE, "positions are ignored")],
+)  # fmt: skip
+def test_wrong_numbers_alone_leave_the_group_of_dtypes_without_a_cross(exercise: Exercise, name: str):
+    verdict = exercise.grade(exercise.misconceptions[name].wrong)
+    (group,) = [result for result in verdict.groups if result.name in exercise.form]
+    assert (group.failure, group.counted, group.points) == (None, False, 0)
+    assert f"  ○ {group.name}" in verdict.message
+
+
+def test_right_numbers_in_another_dtype_cost_one_point():
+    def in_float64(q, k, mask=None):
+        return WEIGHTS.reference(q.double(), k.double(), mask)
+
+    verdict = WEIGHTS.grade(in_float64)
+    assert verdict.points == 7
+    assert "Expected dtype torch.float32, got torch.float64" in " ".join(verdict.message.split())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_large_scores_are_exact_and_lie_far_apart(seed: int):
+    large = [case for case in draw(WEIGHTS.side, seed) if "scores near" in case.shown]
+    assert len(large) == 3
+    for case in large:
+        q, k = case.args[:2]
+        scores = q @ k.mT / 4
+        assert torch.equal(scores.double(), (q.double() / 4) @ k.double().mT)
+        assert 790 < scores.abs().min() <= scores.abs().max() < 810
+        assert scores.min() < 0 < scores.max()
+
+
 def turn(x, cos, sin):
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1)

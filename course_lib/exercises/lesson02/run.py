@@ -16,7 +16,9 @@ CAUSAL = "token i ignores what comes after it"
 REACHES = "gradients reach every input"
 DTYPE = "in the dtype of x"
 DISTANCE = "scores depend on the distance alone"
-MOVED = 1e-4  # what a changed token or weight moves, it moves by more; rounding moves outputs by less
+SHAPED, STAYS = "every output has the shape of x", "outputs before a changed token stay"
+CHANGES, WEIGHS = "outputs from a changed token on change", "what a token adds depends on the others"
+MOVED = 1e-4  # what a changed token moves, it moves by more; rounding moves outputs by less
 
 
 def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
@@ -182,11 +184,11 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
     head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
     several_heads = zip(several, lengths, head_dims, strict=True)
     made = [_normal(generator, batch, *size) for size in (*several_heads, (1, lengths[0], head_dims[0]))]
-    made += [_normal(generator, 1, several[1], n, head_dims[0]) for n in (lengths[0], 1)]
-    view = _normal(generator, batch, lengths[0], several[0], head_dims[0]).transpose(1, 2)
+    sizes = ((batch, lengths[0]), (1, lengths[1]), (1, 1))
+    views = [_normal(generator, *size, several[0], head_dims[0]).transpose(1, 2) for size in sizes]
     return [
         *(Case(side, _with("merge_heads(x)", x=x), (x,)) for x in made),
-        Case(inverse, _with("merge_heads(x)", x=view) + ", a view made by split_heads", (view,)),
+        *(Case(inverse, _with("merge_heads(x)", x=x) + ", a view made by split_heads", (x,)) for x in views),
     ]
 
 
@@ -245,26 +247,27 @@ def _columns(gradient: Tensor | None) -> Sequence[Tensor | None]:
 
 
 def _heeds_order(student: Callable[..., Any], x: Tensor, W_qkv: Tensor, W_o: Tensor, num_heads: int) -> dict[str, bool]:
-    """Change one token, then the columns of the queries, and see which outputs move: this needs no right numbers.
+    """Change one token, another and both, and see which outputs move, and by how much: this needs no right numbers.
 
-    Outputs that are constant, or made of x alone or of their own token alone, have not all of these properties.
+    Outputs that are constant, or made of their own token alone, or sums of what each token gives by itself, have not
+    all of these properties.
     """
-    other_queries = torch.cat((W_qkv[:, -len(W_qkv) :], W_qkv[:, len(W_qkv) :]), dim=-1)
-    tokens = 1, x.shape[1] - 1
-    changed = [x.clone() for _ in tokens]
-    for token, value in zip(tokens, changed, strict=True):
-        value[:, token] = x.roll(1, dims=0)[:, token]
-    inputs = [(x, W_qkv), *((value, W_qkv) for value in changed), (x, other_queries)]
-    outputs = [student(value.clone(), weights.clone(), W_o.clone(), num_heads) for value, weights in inputs]
+    second, last = 1, x.shape[1] - 1
+    inputs = [x.clone() for _ in range(4)]
+    for tokens, value in zip(((), (second,), (last,), (second, last)), inputs, strict=True):
+        for token in tokens:
+            value[:, token] = x.roll(1, dims=0)[:, token]
+    outputs = [student(value, W_qkv.clone(), W_o.clone(), num_heads) for value in inputs]
     fits = all(isinstance(output, Tensor) and output.shape == x.shape for output in outputs)
-    first, *others = outputs
-    moved = [~((output - first).abs() <= MOVED).all(-1).all(0) for output in others if fits]  # nan has moved
-    by_token = list(zip(tokens, moved, strict=False))
+    if not fits:
+        return dict.fromkeys((SHAPED, STAYS, CHANGES, WEIGHS), False)
+    one, other, both = (output - outputs[0] for output in outputs[1:])
+    moved = {token: ~(step.abs() <= MOVED).all(-1).all(0) for token, step in ((second, one), (last, other))}
     return {
-        "every output has the shape of x": fits,
-        "outputs before a changed token stay": fits and not any(one[:token].any() for token, one in by_token),
-        "outputs from a changed token on change": fits and all(bool(one[token:].all()) for token, one in by_token),
-        "outputs depend on the queries": fits and bool(moved[-1].any()),
+        SHAPED: True,
+        STAYS: not any(bool(outputs_moved[:token].any()) for token, outputs_moved in moved.items()),  # nan has moved
+        CHANGES: all(bool(outputs_moved[token:].all()) for token, outputs_moved in moved.items()),
+        WEIGHS: bool(((both - one - other)[:, last].abs() > MOVED).any()),
     }
 
 

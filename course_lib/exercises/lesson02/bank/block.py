@@ -71,9 +71,23 @@ def _values_from_x(x, W_qkv, num_heads):
     return q, k, attention.split_heads(x, num_heads)
 
 
-def _keys_from_queries(x, W_qkv, num_heads):
-    q, _, v = in_order("qkv")(x, W_qkv, num_heads)
-    return q, q, v
+def _takes(names):
+    """Queries, keys and values, each the part that is named for it."""
+
+    def split(x, W_qkv, num_heads):
+        parts = in_order("qkv")(x, W_qkv, num_heads)
+        return [parts["qkv".index(name)] for name in names]
+
+    return split
+
+
+def _one_head_scaled_as_many(x, W_qkv, W_o, num_heads):
+    one_head = _cut(_whole, scale=lambda x, head_dim: (head_dim // num_heads) ** 0.5)
+    return one_head(x, W_qkv, W_o, num_heads)
+
+
+def _in_float32(x, W_qkv, num_heads):
+    return [part.float() for part in in_order("qkv")(x, W_qkv, num_heads)]
 
 
 def _detached(x, W_qkv, W_o, num_heads):
@@ -214,9 +228,10 @@ BLOCK = Exercise(
             "You deal the columns of W_qkv out to q, k and v in turn. They stand in three blocks of d_model columns: "
             "chunk(3, dim=-1).",
         ),
-        "the keys are the queries again": Misconception(
-            attender(split=_keys_from_queries),
-            "The scores are q qᵀ: the keys never come in. Use the second part of the projection for them.",
+        "one part is used twice": Misconception(
+            attender(split=_takes("qqv")),
+            "Queries, keys and values are three parts of x @ W_qkv. One of yours comes in twice, and another never "
+            "does: the scores are q kᵀ, and the weights average v.",
         ),
         "the values are x": Misconception(
             attender(split=_values_from_x),
@@ -257,6 +272,16 @@ BLOCK = Exercise(
             "All is right up to the heads' outputs, and putting them together mixes tokens. Swap heads and seq back "
             "before you join the last two axes, as in merge_heads.",
         ),
+        "merged like cards": Misconception(
+            attender(merge=lambda heads: heads.permute(0, 2, 3, 1).flatten(2)),
+            "All is right up to the heads' outputs. Joined, they are feature 0 of all heads, then feature 1, and on. "
+            "The heads stand side by side, each in one piece: (batch, seq, heads, head_dim) before they are joined.",
+        ),
+        "axes of size 1 are dropped": Misconception(
+            lambda x, W_qkv, W_o, num_heads: attention.causal_self_attention(x, W_qkv, W_o, num_heads).squeeze(),
+            "The numbers are right, and axes are missing: squeeze takes every axis of size 1. One sequence or one "
+            "token is still an axis.",
+        ),
         "one head only": Misconception(
             _cut(_whole),
             "There is one head as wide as d_model, whatever num_heads says. Split q, k and v into heads, so that each "
@@ -288,7 +313,12 @@ BLOCK = Exercise(
             attender(weigh=lambda scores, mask: scores.masked_fill(mask, -1e9).softmax(-1) * ~mask),
         ),
         "forbidden scores are set to 0": (attender(weigh=lambda scores, mask: scores.tril().softmax(-1)),),
-        "no softmax": (attender(weigh=lambda scores, mask: scores.tril()),),
+        "no softmax": (
+            attender(weigh=lambda scores, mask: scores.tril()),
+            attender(weigh=lambda scores, mask: scores),
+            attender(weigh=lambda scores, mask: scores.masked_fill(~mask, -1e9)),
+            attender(weigh=lambda scores, mask: scores.masked_fill(~mask, -torch.inf)),
+        ),
         "softmax over the heads": (
             attender(weigh=_filled(-1e9, dim=1)),
             attender(weigh=_filled(-torch.inf, dim=1)),
@@ -311,7 +341,12 @@ BLOCK = Exercise(
             _cut(lambda part, batch, seq, heads, head_dim: part.view(batch, heads, seq, head_dim)),
         ),
         "features dealt out like cards": (_cut(_dealt_out, merge=lambda heads: heads.permute(0, 2, 3, 1).flatten(2)),),
-        "one head only": (_cut(_whole, scale=lambda x, head_dim: 1),),
+        "one head only": (_cut(_whole, scale=lambda x, head_dim: 1), _one_head_scaled_as_many),
+        "one part is used twice": (
+            attender(split=_takes("kkv")),
+            attender(split=_takes("qkk")),
+            attender(split=_takes("qkq")),
+        ),
         "cut off from the gradients": (
             _without_gradients,
             *(_cut_off(*names) for names in ("qkv", "qk", "q", "k", "v")),
@@ -321,6 +356,7 @@ BLOCK = Exercise(
         ),
         "another dtype comes back": (
             _float64,
+            attender(split=_in_float32),
             attender(weigh=lambda scores, mask: scores.float().masked_fill(~mask, -1e9).softmax(-1)),
         ),
     },

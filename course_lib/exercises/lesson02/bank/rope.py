@@ -9,6 +9,7 @@ from course_lib.exercises.lesson02 import run
 
 __all__ = ["ROPE"]
 
+TURNED, ELSEWHERE = "each pair of features is turned", "positions that do not start at 0"
 DTYPE, UNTOUCHED = "in the dtype of x", "x stays as it was"
 
 
@@ -41,6 +42,11 @@ def turner(speeds=_speeds, count=lambda x, positions: positions, turn=_turned):
 def _neighbours(x, cos, sin):
     even, odd = x[..., ::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+def _neighbours_put_in_halves(x, cos, sin):
+    even, odd = x[..., ::2], x[..., 1::2]
+    return torch.cat((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
 
 
 def _half_turned(x, cos, sin):
@@ -167,12 +173,13 @@ ROPE = Exercise(
     side=run.ROPE,
     reference=positions.rope,
     groups={
-        "each pair of features is turned": 2,
-        "positions that do not start at 0": 1,
+        TURNED: 2,
+        ELSEWHERE: 1,
         "scores depend on the distance alone": 1,
         DTYPE: 1,
         UNTOUCHED: 1,
     },
+    core=(TURNED, ELSEWHERE),
     form=(DTYPE,),
     judge=Equality(atol=2e-5, dtype=DTYPE, untouched=UNTOUCHED),
     optional=True,
@@ -276,8 +283,8 @@ ROPE = Exercise(
         ),
         "another base": Misconception(
             turner(speeds=lambda head_dim: 1_000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)),
-            "Your pairs turn too fast, and faster the later they stand: the base of the speeds is 10000, and yours is "
-            "smaller. Count the zeros.",
+            "Only your first pair turns at its speed, and the others are the farther off the later they stand: the "
+            "base is 10000. Count the zeros.",
         ),
         "positions are ignored": Misconception(
             turner(count=lambda x, positions: torch.arange(x.shape[-2])),
@@ -306,6 +313,8 @@ ROPE = Exercise(
         ),
     },
     variants={
+        "neighbours are paired": (turner(turn=_neighbours_put_in_halves),),
+        "another base": (turner(speeds=lambda head_dim: 100_000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)),),
         "added instead of turned": (turner(turn=_halves_added),),
         "positions are ignored": (turner(count=lambda x, positions: positions - positions[0]),),
         "another dtype comes back": (

@@ -64,6 +64,19 @@ def _returns_nothing(x, num_heads):
     return attention.split_heads(x, num_heads) if x.shape[-1] % num_heads == 0 else None
 
 
+def _returns_an_error(x, num_heads):
+    return attention.split_heads(x, num_heads) if x.shape[-1] % num_heads == 0 else ValueError("no")
+
+
+def _raises(error):
+    def split_heads(x, num_heads):
+        if x.shape[-1] % num_heads:
+            raise error("d_model must be divisible by num_heads")
+        return attention.split_heads(x, num_heads)
+
+    return split_heads
+
+
 def _split_by_chunks(x, num_heads):
     if x.size(-1) % num_heads != 0:
         raise ValueError("d_model must be divisible by num_heads")
@@ -172,8 +185,8 @@ SPLIT = Exercise(
         ),
         "another error instead of a ValueError": Misconception(
             _leaves_it_to_torch,
-            "The heads are right. Where the features cannot be shared out another error comes up; torch's own speaks "
-            "of shapes. Test for it first, with %, and raise a ValueError that names both numbers.",
+            "The heads are right. Where the features cannot be shared out another error comes up than a ValueError; "
+            "torch's own speaks of shapes. Test for it first, with %, and raise a ValueError that names both numbers.",
         ),
         "an assert instead of a ValueError": Misconception(
             _asserts,
@@ -187,8 +200,8 @@ SPLIT = Exercise(
         ),
         "None instead of a ValueError": Misconception(
             _returns_nothing,
-            "The heads are right. Where the features cannot be shared out, yours gives back None, and the error comes "
-            "up somewhere else: raise a ValueError, do not return or print one.",
+            "The heads are right. Where the features cannot be shared out, yours gives something back, and the error "
+            "comes up somewhere else: raise a ValueError, do not return or print one.",
         ),
     },
     variants={
@@ -209,7 +222,8 @@ SPLIT = Exercise(
             _checked(lambda x, batch, seq, heads, head_dim: x.reshape(batch, seq, heads, head_dim).transpose(1, 3)),
         ),
         "a tuple of heads": (_checked(lambda x, batch, seq, heads, head_dim: list(x.split(head_dim, dim=-1))),),
-        "another error instead of a ValueError": (_leaves_it_to_stack,),
+        "another error instead of a ValueError": (_leaves_it_to_stack, _raises(TypeError), _raises(Exception)),
+        "None instead of a ValueError": (_returns_an_error,),
         "an assert instead of a ValueError": (_asserts_with_a_sentence,),
     },
     alternatives=[
