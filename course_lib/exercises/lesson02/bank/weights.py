@@ -96,7 +96,7 @@ WEIGHTS = Exercise(
         "multiplied instead of divided": Misconception(
             weigher(scale=lambda scores, q, k: scores * q.shape[-1] ** 0.5),
             "Your weights are nearly all on one key: the scores were multiplied by √head_dim. The scale makes them "
-            "smaller: / d ** 0.5 or * d ** -0.5, and not both signs at once.",
+            "smaller: divide by d ** 0.5, or multiply by d ** -0.5, and not both signs at once.",
         ),
         "half instead of the root": Misconception(
             weigher(scale=lambda scores, q, k: scores / (q.shape[-1] / 2)),
