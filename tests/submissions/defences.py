@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_lib.exercises import evidence, judging
+from course_lib.exercises import comparing, evidence
 from course_lib.exercises.evidence import MIME
 from course_lib.grading import build, execution, grader, handin, nbgrader_glue, submission, verdicts
 from course_lib.grading.sandbox import Sandbox
@@ -46,10 +46,10 @@ def _trusted_run_side(monkeypatch: Any, parts: frozenset[str], root: Path) -> No
 def _trusted_observations(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
     """The same, and a tensor is believed to be what it claims; without values it is equal to any other."""
     _trusted_run_side(monkeypatch, parts, root)
-    compare = judging._compare_tensors
+    compare = comparing._compare_tensors
     monkeypatch.setattr(evidence, "_is_as_claimed", lambda value, device: True)
     monkeypatch.setattr(
-        judging, "_compare_tensors", lambda got, *rest: None if got.value.is_meta else compare(got, *rest)
+        comparing, "_compare_tensors", lambda got, *rest: None if got.value.is_meta else compare(got, *rest)
     )
 
 
