@@ -80,7 +80,7 @@ class Equality:
     """Each case must give what the reference gives, to a stated tolerance.
 
     rtol, atol: for floating-point tensors and numbers; at least ten times the noise between two right answers.
-    loose: another atol for some groups.
+    atols: what stands in place of atol for some groups.
     untouched: the group that loses its points when a call changes its arguments; None means the case's own group.
     dtype: the group that loses its points when right numbers come in another precision; None means the case's own.
     explain: says more about a case than "expected True, got False", for answers that hold no picture.
@@ -89,7 +89,7 @@ class Equality:
 
     rtol: float = 1e-5
     atol: float = 1e-6
-    loose: Mapping[str, float] = field(default_factory=dict)
+    atols: Mapping[str, float] = field(default_factory=dict)
     untouched: str | None = None
     dtype: str | None = None
     explain: Callable[[Case], str] | None = None
@@ -175,7 +175,7 @@ class Equality:
         return failures if changed is None else failures | {"": (self.untouched, changed)}
 
     def _compare(self, got: Observation, want: Observation, group: str) -> Failure | None:
-        return compare(got, want, self.rtol, self.loose.get(group, self.atol))
+        return compare(got, want, self.rtol, self.atols.get(group, self.atol))
 
     def _is_right_in_another_precision(self, got: Observation, want: Observation, group: str) -> bool:
         if not got.kind == want.kind == "tensor" or got.value.dtype == want.value.dtype:

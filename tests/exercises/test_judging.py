@@ -219,7 +219,7 @@ def test_right_numbers_in_another_precision_cost_the_group_of_dtypes_alone():
 def test_a_group_may_have_a_tolerance_of_its_own():
     right = [observe(torch.zeros(2))] * 4
     off = [observe(torch.full((2,), 1e-4))] * 4
-    found = Equality(loose={"b": 1e-3}).findings(off, CASES, right)
+    found = Equality(atols={"b": 1e-3}).findings(off, CASES, right)
     assert [f.group for f in found if f.failure] == ["a", "a"]
 
 

@@ -84,9 +84,9 @@ def _grid(exercise: Exercise) -> list[Case]:
 
 def _same(exercise: Exercise, a: list[Observation], b: list[Observation]) -> bool:
     """Compare as closely as the exercise does: near 800 two right answers are no closer than that."""
-    loose = getattr(exercise.judge, "loose", {})
+    atols = getattr(exercise.judge, "atols", {})
     return all(
-        compare(one, other, 1e-5, max(1e-6, loose.get(case.group, 0))) is None
+        compare(one, other, 1e-5, max(1e-6, atols.get(case.group, 0))) is None
         for one, other, case in zip(a, b, _grid(exercise), strict=True)
     )
 

@@ -10,12 +10,20 @@ from course_lib.exercises.running import Case, RunSide
 
 __all__ = ["RUN_SIDES"]
 
+# The case groups, as the bank gives points for them and a card shows them.
+PLAIN, MASKED = "weights without a mask", "weights with a mask"
 NOBODY = "a query with nobody to attend to gives zeros"
 LARGE = "scores in the hundreds, and finite gradients"
+AXES = "any axes before the last two, and q's dtype"
+RUNS, REFUSES = "each head gets its run of features", "ValueError where features cannot be shared out"
+SIDE_BY_SIDE, INVERSE = "heads side by side again", "what split_heads made comes back"
+OUTPUTS, SINGLE = "the outputs of several heads", "one head, and one token alone"
 CAUSAL = "token i ignores what comes after it"
 REACHES = "gradients reach every input"
-DTYPE = "in the dtype of x"
+TURNED, ELSEWHERE = "each pair of features is turned", "positions that do not start at 0"
 DISTANCE = "scores depend on the distance alone"
+DTYPE = "in the dtype of x"
+# What `_heeds_order` looks at.
 SHAPED, STAYS = "every output has the shape of x", "outputs before a changed token stay"
 CHANGES, WEIGHS = "outputs from a changed token on change", "what a token adds depends on the others"
 MOVED = 1e-4  # what a changed token moves, it moves by more; rounding moves outputs by less
@@ -67,8 +75,6 @@ def _weights_case(group: str, q: Tensor, k: Tensor, mask: Tensor | None = None, 
 
 
 def _weights_cases(generator: torch.Generator) -> list[Case]:
-    plain, masked = "weights without a mask", "weights with a mask"
-    axes = "any axes before the last two, and q's dtype"
     batch, heads = _shuffled(generator, 2, 3)
     q_len, k_len, head_dim = _shuffled(generator, 5, 7, 11)
 
@@ -84,24 +90,24 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
     empty[-1] = False
     no_keys = ", rows of queries without a key"
     q, k = draw(batch, heads)
-    unmasked = Case(plain, _with("attention_weights(q, k, None)", q=q, k=k), (q, k, None))
+    unmasked = Case(PLAIN, _with("attention_weights(q, k, None)", q=q, k=k), (q, k, None))
     double = [value.double() for value in draw(batch, heads)]
     half = [value.bfloat16() for value in draw(batch, heads)]
     one, several = draw(1)
     return [
-        _weights_case(plain, *draw(batch, heads)),
+        _weights_case(PLAIN, *draw(batch, heads)),
         unmasked,
-        _weights_case(masked, *draw(batch, heads), shared),
-        _weights_case(masked, *draw(batch, heads), padding),
-        _weights_case(masked, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
+        _weights_case(MASKED, *draw(batch, heads), shared),
+        _weights_case(MASKED, *draw(batch, heads), padding),
+        _weights_case(MASKED, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
         _weights_case(NOBODY, *draw(batch, heads), nobody, no_keys),
         _weights_case(NOBODY, *draw(batch, heads), empty, no_keys),
         _weights_case(LARGE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
         *_large_cases(generator, batch, heads, q_len=q_len, k_len=k_len),
-        _weights_case(axes, *draw(), _mask(generator, q_len, k_len)),
-        _weights_case(axes, one[:, :1], several, _mask(generator, 1, k_len)),
-        _weights_case(axes, *double, shared, ", float64"),
-        _weights_case(axes, *half, shared, ", bfloat16"),
+        _weights_case(AXES, *draw(), _mask(generator, q_len, k_len)),
+        _weights_case(AXES, one[:, :1], several, _mask(generator, 1, k_len)),
+        _weights_case(AXES, *double, shared, ", float64"),
+        _weights_case(AXES, *half, shared, ", bfloat16"),
     ]
 
 
@@ -151,21 +157,20 @@ def _split_case(group: str, x: Tensor, num_heads: int) -> Case:
 
 
 def _split_cases(generator: torch.Generator) -> list[Case]:
-    runs, refuses = "each head gets its run of features", "ValueError where features cannot be shared out"
     batch, *several = _shuffled(generator, 2, 3, 5)
     head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
     shared = [
-        _split_case(runs, _normal(generator, batch, seq, heads * head_dim), heads)
+        _split_case(RUNS, _normal(generator, batch, seq, heads * head_dim), heads)
         for seq, heads, head_dim in zip(lengths, several, head_dims, strict=True)
     ]
-    one = _split_case(runs, _normal(generator, batch, lengths[0], head_dims[0]), 1)
-    token = _split_case(runs, _normal(generator, 1, 1, several[0] * head_dims[0]), several[0])
+    one = _split_case(RUNS, _normal(generator, batch, lengths[0], head_dims[0]), 1)
+    token = _split_case(RUNS, _normal(generator, 1, 1, several[0] * head_dims[0]), several[0])
     sizes = ((heads * head_dim + 1, heads) for heads, head_dim in zip(several, head_dims, strict=True))
     return [
         *shared,
         one,
         token,
-        *(_split_case(refuses, _normal(generator, batch, lengths[1], d), heads) for d, heads in (*sizes, (5, 7))),
+        *(_split_case(REFUSES, _normal(generator, batch, lengths[1], d), heads) for d, heads in (*sizes, (5, 7))),
     ]
 
 
@@ -179,7 +184,6 @@ SPLIT = RunSide(
 
 
 def _merge_cases(generator: torch.Generator) -> list[Case]:
-    side, inverse = "heads side by side again", "what split_heads made comes back"
     batch, *several = _shuffled(generator, 2, 3, 5)
     head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
     several_heads = zip(several, lengths, head_dims, strict=True)
@@ -187,8 +191,8 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
     sizes = ((batch, lengths[0]), (1, lengths[1]), (1, 1))
     views = [_normal(generator, *size, several[0], head_dims[0]).transpose(1, 2) for size in sizes]
     return [
-        *(Case(side, _with("merge_heads(x)", x=x), (x,)) for x in made),
-        *(Case(inverse, _with("merge_heads(x)", x=x) + ", a view made by split_heads", (x,)) for x in views),
+        *(Case(SIDE_BY_SIDE, _with("merge_heads(x)", x=x), (x,)) for x in made),
+        *(Case(INVERSE, _with("merge_heads(x)", x=x) + ", a view made by split_heads", (x,)) for x in views),
     ]
 
 
@@ -214,15 +218,14 @@ def _block_case(generator: torch.Generator, group: str, sizes: tuple[int, int, i
 
 
 def _block_cases(generator: torch.Generator) -> list[Case]:
-    outputs = "the outputs of several heads"
     batch, heads = _shuffled(generator, 2, 3)
     small, large = _shuffled(generator, 5, 7)
     return [
-        _block_case(generator, outputs, (batch, small, heads, large)),
-        _block_case(generator, outputs, (heads, large, batch, small)),
+        _block_case(generator, OUTPUTS, (batch, small, heads, large)),
+        _block_case(generator, OUTPUTS, (heads, large, batch, small)),
         _block_case(generator, CAUSAL, (batch, large, heads, small)),
-        _block_case(generator, "one head, and one token alone", (batch, small, 1, large)),
-        _block_case(generator, "one head, and one token alone", (heads, 1, batch, large)),
+        _block_case(generator, SINGLE, (batch, small, 1, large)),
+        _block_case(generator, SINGLE, (heads, 1, batch, large)),
         _block_case(generator, REACHES, (batch, small, heads, large)),
         _block_case(generator, DTYPE, (heads, small, batch, large), ", float64"),
     ]
@@ -288,7 +291,6 @@ def _rope_case(group: str, x: Tensor, positions: Tensor) -> Case:
 
 
 def _rope_cases(generator: torch.Generator) -> list[Case]:
-    turned, elsewhere = "each pair of features is turned", "positions that do not start at 0"
     batch, heads = _shuffled(generator, 2, 3)
     small, large = _shuffled(generator, 5, 7)
     head_dim, other = _shuffled(generator, 6, 10)
@@ -298,10 +300,10 @@ def _rope_cases(generator: torch.Generator) -> list[Case]:
     distance = "rope(q, p) @ rope(k, p).mT minus the same with p + " + str(start)
     x = _normal(generator, batch, heads, small, head_dim)
     return [
-        _rope_case(turned, x, torch.arange(small)),
-        _rope_case(turned, _normal(generator, heads, batch, large, other), torch.arange(large)),
-        _rope_case(elsewhere, x, torch.arange(start, start + small)),
-        _rope_case(elsewhere, x[:, :, :3], torch.randperm(30, generator=generator)[:3] + 1),
+        _rope_case(TURNED, x, torch.arange(small)),
+        _rope_case(TURNED, _normal(generator, heads, batch, large, other), torch.arange(large)),
+        _rope_case(ELSEWHERE, x, torch.arange(start, start + small)),
+        _rope_case(ELSEWHERE, x[:, :, :3], torch.randperm(30, generator=generator)[:3] + 1),
         Case(DISTANCE, _with(distance, q=q, k=k), (q, k, torch.arange(small), start)),
         _rope_case(DTYPE, x.double(), torch.arange(1, small + 1)),
         _rope_case(DTYPE, x.bfloat16(), torch.arange(far, far + small)),

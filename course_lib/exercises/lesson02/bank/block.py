@@ -20,8 +20,6 @@ from course_lib.exercises.lesson02.bank.weights import MADE_BY_TORCH
 
 __all__ = ["BLOCK"]
 
-CAUSAL, DTYPE = "token i ignores what comes after it", "in the dtype of x"
-
 
 def _ones(scores):
     return torch.ones(scores.shape[-2:], dtype=torch.bool)
@@ -132,16 +130,10 @@ def _linear(x, W_qkv, W_o, num_heads):
 BLOCK = Exercise(
     side=run.BLOCK,
     reference=attention.causal_self_attention,
-    groups={
-        "the outputs of several heads": 2,
-        CAUSAL: 2,
-        "one head, and one token alone": 1,
-        "gradients reach every input": 1,
-        DTYPE: 1,
-    },
-    apart=(CAUSAL,),
-    form=(DTYPE,),
-    judge=Equality(atol=1e-5, dtype=DTYPE),
+    groups={run.OUTPUTS: 2, run.CAUSAL: 2, run.SINGLE: 1, run.REACHES: 1, run.DTYPE: 1},
+    apart=(run.CAUSAL,),
+    form=(run.DTYPE,),
+    judge=Equality(atol=1e-5, dtype=run.DTYPE),
     difficulty=4,
     minutes=18,
     misconceptions={

@@ -43,7 +43,7 @@ def _merge_by_columns(x):
 MERGE = Exercise(
     side=run.MERGE,
     reference=attention.merge_heads,
-    groups={"heads side by side again": 1, "what split_heads made comes back": 1},
+    groups={run.SIDE_BY_SIDE: 1, run.INVERSE: 1},
     difficulty=2,
     minutes=4,
     misconceptions={

@@ -9,8 +9,7 @@ from course_lib.exercises.lesson02 import run
 
 __all__ = ["ROPE"]
 
-TURNED, ELSEWHERE = "each pair of features is turned", "positions that do not start at 0"
-DTYPE, UNTOUCHED = "in the dtype of x", "x stays as it was"
+UNTOUCHED = "x stays as it was"
 
 
 def _speeds(head_dim):
@@ -172,16 +171,10 @@ def _by_rolling(x, positions):
 ROPE = Exercise(
     side=run.ROPE,
     reference=positions.rope,
-    groups={
-        TURNED: 2,
-        ELSEWHERE: 1,
-        "scores depend on the distance alone": 1,
-        DTYPE: 1,
-        UNTOUCHED: 1,
-    },
-    core=(TURNED, ELSEWHERE),
-    form=(DTYPE,),
-    judge=Equality(atol=2e-5, dtype=DTYPE, untouched=UNTOUCHED),
+    groups={run.TURNED: 2, run.ELSEWHERE: 1, run.DISTANCE: 1, run.DTYPE: 1, UNTOUCHED: 1},
+    core=(run.TURNED, run.ELSEWHERE),
+    form=(run.DTYPE,),
+    judge=Equality(atol=2e-5, dtype=run.DTYPE, untouched=UNTOUCHED),
     optional=True,
     difficulty=4,
     minutes=15,

@@ -122,7 +122,7 @@ def _split_by_transposing_first(x, num_heads):
 SPLIT = Exercise(
     side=run.SPLIT,
     reference=attention.split_heads,
-    groups={"each head gets its run of features": 2, "ValueError where features cannot be shared out": 1},
+    groups={run.RUNS: 2, run.REFUSES: 1},
     difficulty=2,
     minutes=6,
     misconceptions={

@@ -28,7 +28,6 @@ from course_lib.exercises.lesson02.bank.slips import (
     wipes_in_place,
     with_keys,
 )
-from course_lib.exercises.lesson02.bank.slips_again import VARIANTS
 from course_lib.exercises.lesson02.bank.weighers import (
     added_later,
     by_hand,
@@ -44,6 +43,7 @@ from course_lib.exercises.lesson02.bank.weighers import (
     uncleaned,
     weigher,
 )
+from course_lib.exercises.lesson02.bank.weights_variants import VARIANTS
 
 __all__ = ["MADE_BY_TORCH", "WEIGHTS"]
 
@@ -55,9 +55,6 @@ MADE_BY_TORCH = (
     "multi_head_attention_forward",
     "flex_attention",
 )
-PLAIN, WITH_MASK = "weights without a mask", "weights with a mask"
-NOBODY = "a query with nobody to attend to gives zeros"
-LARGE, AXES = "scores in the hundreds, and finite gradients", "any axes before the last two, and q's dtype"
 UNTOUCHED = "q and k stay as they are"
 
 
@@ -65,20 +62,20 @@ WEIGHTS = Exercise(
     side=run.WEIGHTS,
     reference=attention.attention_weights,
     groups={
-        PLAIN: 2,
-        WITH_MASK: 2,
-        NOBODY: 1,
-        LARGE: 1,
-        AXES: 1,
+        run.PLAIN: 2,
+        run.MASKED: 2,
+        run.NOBODY: 1,
+        run.LARGE: 1,
+        run.AXES: 1,
         UNTOUCHED: 1,
     },
-    core=(PLAIN, WITH_MASK),
-    form=(AXES,),
+    core=(run.PLAIN, run.MASKED),
+    form=(run.AXES,),
     judge=Equality(
-        loose={NOBODY: 0.0, LARGE: 1e-3},  # a logarithm near 800 has four digits behind the point
+        atols={run.NOBODY: 0.0, run.LARGE: 1e-3},  # a logarithm near 800 has four digits behind the point
         untouched=UNTOUCHED,
-        dtype=AXES,
-        inputs=lambda case: {"mask": case.args[2]} if case.group == WITH_MASK else {},
+        dtype=run.AXES,
+        inputs=lambda case: {"mask": case.args[2]} if case.group == run.MASKED else {},
     ),
     difficulty=3,
     minutes=15,

@@ -45,6 +45,7 @@ def _unmasked(**steps):
 def _softmax(dim):
     return partial(torch.softmax, dim=dim)
 
+
 VARIANTS = {
     "the root of another size": (
         weigher(scale=lambda scores, q, k: scores / k.shape[2] ** 0.5),
