@@ -15,6 +15,7 @@ REFERENCE = [
     "course_lib.beam",
     "course_lib.blocks",
     "course_lib.cache",
+    "course_lib.cached",
     "course_lib.decoder",
     "course_lib.denoising",
     "course_lib.encoder",
@@ -26,6 +27,7 @@ REFERENCE = [
     "course_lib.padding",
     "course_lib.positions",
     "course_lib.seq2seq",
+    "course_lib.spans",
 ]
 install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

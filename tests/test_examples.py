@@ -14,7 +14,7 @@ from course_lib import masks, zoo
 from tests.conftest import REFERENCE
 
 ZOO = [f"course_lib.zoo.{module.name}" for module in pkgutil.iter_modules(zoo.__path__)]
-OTHERS = ["course_lib.bare", "course_lib.checks", "course_lib.config", "course_lib.training"]
+OTHERS = [f"course_lib.{name}" for name in ("bare", "checks", "config", "costs", "training")]
 MODULES = [*OTHERS, *REFERENCE, *ZOO]
 # These need a checkpoint on disk, which tests/zoo makes; the others are records, explained where they come from.
 WITHOUT_EXAMPLE = {"Checkpoint", "from_checkpoint", "load", "KeysValues", "Memory"}

@@ -76,10 +76,10 @@ def share_in_language(ids: Tensor) -> float:
     return LANGUAGE.log_probability(ids).isfinite().double().mean().item()
 
 
-def write(model: Decoder, count: int, generator: torch.Generator, use_cache: bool = True) -> Tensor:
+def write(model: Decoder, count: int, generator: torch.Generator, **how) -> Tensor:
     """Let a decoder write sentences; what is not ended by then is no sentence."""
     start = torch.full((count, 1), BOS)
-    return generate(model, start, 24, generator=generator, stop_ids=EOS, pad_id=PAD, use_cache=use_cache)
+    return generate(model, start, 24, generator=generator, stop_ids=EOS, pad_id=PAD, **how)
 
 
 def decoder_and_entropy(seed: int) -> Figures:
@@ -94,6 +94,19 @@ def decoder_and_entropy(seed: int) -> Figures:
         "seconds": history.seconds, "loss": loss, "floor of these": floor, "entropy": LANGUAGE.entropy_per_token,
         "loss / floor": loss / floor, "written in language": share_in_language(written),
     }  # fmt: skip
+
+
+def ways_to_draw(seed: int) -> Figures:
+    """Lesson 04: of 500 sentences drawn in each way, how many are in the language, and how many are different."""
+    model, _ = train_decoder(seed)
+    ways = [{"temperature": heat} for heat in (0.0, 0.5, 1.0, 1.5, 2.0)]
+    ways += [{"temperature": heat} | cut for heat in (1.0, 1.5) for cut in ({"top_k": 5}, {"top_p": 0.9})]
+    figures = {}
+    for way in ways:
+        written, name = write(model, 500, seeded(seed), **way), ", ".join(f"{k} {v}" for k, v in way.items())
+        figures[f"{name}: in language"] = share_in_language(written)
+        figures[f"{name}: different"] = len(written.unique(dim=0)) / len(written)
+    return figures
 
 
 def cheating_decoder(seed: int) -> Figures:
@@ -191,6 +204,7 @@ def masks_filled_step_by_step(seed: int) -> Figures:
 
 EXPERIMENTS = (
     decoder_and_entropy,
+    ways_to_draw,
     cheating_decoder,
     encoder_fills_masks,
     fifteen_or_forty_percent,

@@ -21,8 +21,10 @@ MODULES = (
     "beam",
     "blocks",
     "cache",
+    "cached",
     "checks",
     "config",
+    "costs",
     "decoder",
     "denoising",
     "encoder",
@@ -36,7 +38,9 @@ MODULES = (
     "padding",
     "plots",
     "positions",
+    "reading_tasks",
     "seq2seq",
+    "spans",
     "training",
 )
 REFERENCE = ("playground/", "worlds/", "zoo/", *(f"{name}.py" for name in MODULES))
