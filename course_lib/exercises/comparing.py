@@ -94,11 +94,9 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
     where = different.nonzero()[0].tolist()
     index = "".join(f"[{i}]" for i in where)
     expected, came = right[tuple(where)].item(), mine[tuple(where)].item()
-    return Failure(
-        f"{int(different.sum())} of {different.numel()} values differ; the first is {index}: "
-        f"expected {_number(expected)}, got {_number(came)}",
-        "", right, mine, values=True,
-    )  # fmt: skip
+    where_first = f"{int(different.sum())} of {different.numel()} values differ; the first is {index}: "
+    sentence = f"expected {_number(expected)}, got {_number(came)}"
+    return Failure(f"{where_first if where else ''}{sentence}", "", right, mine, values=True)
 
 
 def _advice(got: Observation, want: Observation) -> str:

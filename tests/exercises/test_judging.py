@@ -68,6 +68,7 @@ def test_equal_answers(got: object, want: object):
             torch.tensor([[1, 2], [3, 4]]),
             "1 of 4 values differ; the first is [1][1]: expected 4, got 5",
         ),
+        (torch.tensor(0.5), torch.tensor(0.25), "expected 0.25, got 0.5"),
         ([1, 2], [1, 2, 3], "expected the parts [0, 1, 2], got [0, 1]"),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b: expected 3, got 2"),
     ],
