@@ -31,8 +31,8 @@ def test_results_stand_side_by_side_and_a_new_one_replaces_the_old(home):
 
 def test_a_missing_result_gives_the_default_or_says_which_lesson_to_run():
     assert labbook.recall("01.nothing", default=None) is None
-    with pytest.raises(CourseError, match=r"^Nothing is recorded under '04.loss' yet: run lesson 04 first\.$"):
-        labbook.recall("04.loss")
+    with pytest.raises(CourseError, match=r"^Nothing is recorded under '04.nothing' yet: run lesson 04 first\.$"):
+        labbook.recall("04.nothing")
 
 
 def test_without_course_home_the_book_lies_in_the_current_directory(tmp_path, monkeypatch):
