@@ -100,7 +100,7 @@ class Exercise:
             helper = seen[0].helper if len({got.helper for got in seen}) == 1 else ""
             todo = HELPER_NOT_WRITTEN.format(helper=helper, name=self.side.name) if helper else self.side.todo
             return self.refuse("not written", todo)
-        expected = _reference_run(self, seed)
+        expected = run_mistake(self, self.reference, seed)
         results = self._results(self.judge.findings(seen, cases, expected))
         if all(result.failure is None for result in results):
             return Verdict(self.id, "passed", self.points, self.points, results, optional=self.optional)
@@ -146,38 +146,43 @@ def _cases(exercise: Exercise, seed: int) -> list[Case]:
     return draw(exercise.side, seed)
 
 
-def _run_own(exercise: Exercise, own: Callable[..., Any], cases: list[Case], seed: int) -> list[Observation]:
-    """Run one of the course's own implementations on copies of the inputs, since a wrong one may write into them."""
-    copies = [
-        replace(
-            case,
-            args=tuple(map(_copy, case.args)),
-            kwargs={name: _copy(value) for name, value in case.kwargs.items()},
-        )
-        for case in cases
-    ]
-    return run(exercise.side, own, copies, seed)
+@lru_cache(maxsize=4096)
+def _memory(exercise: Exercise, own: Callable[..., Any], seed: int) -> dict[int, Observation]:
+    """What one of the course's own implementations gave, by the number of the case; filled as cases are run."""
+    return {}
+
+
+def _run_own(exercise: Exercise, own: Callable[..., Any], seed: int, numbers: Sequence[int]) -> list[Observation]:
+    """Run one of the course's own implementations on those cases that it has not run yet: no case sees another."""
+    cases, memory = _cases(exercise, seed), _memory(exercise, own, seed)
+    missing = [number for number in numbers if number not in memory]
+    copies = [_copied(cases[number]) for number in missing]
+    memory.update(zip(missing, run(exercise.side, own, copies, seed), strict=True))
+    return [memory[number] for number in numbers]
+
+
+def _copied(case: Case) -> Case:
+    """A wrong implementation may write into its inputs."""
+    return replace(
+        case,
+        args=tuple(map(_copy, case.args)),
+        kwargs={name: _copy(value) for name, value in case.kwargs.items()},
+    )
 
 
 def _copy(value: Any) -> Any:
     return value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
 
 
-@lru_cache(maxsize=256)
-def _reference_run(exercise: Exercise, seed: int) -> list[Observation]:
-    return _run_own(exercise, exercise.reference, _cases(exercise, seed), seed)
-
-
-@lru_cache(maxsize=4096)
 def run_mistake(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> list[Observation]:
     """Run one of the bank's wrong implementations on the cases of `seed`; what came back is remembered."""
-    return _run_own(exercise, wrong, _cases(exercise, seed), seed)
+    return _run_own(exercise, wrong, seed, range(len(_cases(exercise, seed))))
 
 
 @lru_cache(maxsize=4096)
 def _wrong_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> Pattern:
     return exercise.judge.pattern(
-        run_mistake(exercise, wrong, seed), _cases(exercise, seed), _reference_run(exercise, seed)
+        run_mistake(exercise, wrong, seed), _cases(exercise, seed), run_mistake(exercise, exercise.reference, seed)
     )
 
 
@@ -185,12 +190,12 @@ def _wrong_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int) -> 
 def _first_pattern(exercise: Exercise, wrong: Callable[..., Any], seed: int, numbers: tuple[int, ...]) -> Pattern:
     """Give what is wrong in some of the cases alone."""
     cases = [_cases(exercise, seed)[number] for number in numbers]
-    expected = [_reference_run(exercise, seed)[number] for number in numbers]
-    found = exercise.judge.pattern(_run_own(exercise, wrong, cases, seed), cases, expected)
+    seen, expected = (_run_own(exercise, own, seed, numbers) for own in (wrong, exercise.reference))
+    found = exercise.judge.pattern(seen, cases, expected)
     return {str(numbers[int(key)]): one for key, one in found.items() if key}
 
 
 def forget_runs() -> None:
     """Forget the judge's own runs, to measure what they cost."""
-    for remembered in (_cases, _reference_run, run_mistake, _wrong_pattern, _first_pattern):
+    for remembered in (_cases, _memory, _wrong_pattern, _first_pattern):
         remembered.cache_clear()

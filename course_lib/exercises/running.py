@@ -135,15 +135,15 @@ def draw(side: RunSide, seed: int) -> list[Case]:
 def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[Observation]:
     """Call `student` on every case; whatever it raises becomes an observation.
 
-    Code that draws from torch's global generator gives the same answer on every run, and leaves the caller's
-    generator as it was.
+    Code that draws from torch's global generator gives the same answer on every run, whichever of the cases are run
+    with it, and leaves the caller's generator as it was.
     """
     with ordinary_torch(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return [_run_case(side, student, case) for case in cases]
+        return [_run_case(side, student, case, seed) for case in cases]
 
 
-def _run_case(side: RunSide, student: Any, case: Case) -> Observation:
+def _run_case(side: RunSide, student: Any, case: Case, seed: int) -> Observation:
+    torch.manual_seed(seed)
     inputs = [value for value in (*case.args, *case.kwargs.values()) if isinstance(value, Tensor)]
     before = [value.detach().clone() for value in inputs]
     try:
