@@ -43,11 +43,12 @@ def _loss_case(
     lengths: Sequence[int] | None = None,
     in_front: bool = False,
     scale: float = 2.0,
+    offset: float = 0.0,
     more: str = "",
 ) -> Case:
     """Draw logits and ids. sizes: batch, seq, vocab. lengths: of the real tokens, which padding follows or precedes."""
     batch, seq, vocab = sizes
-    logits = scale * _normal(generator, batch, seq, vocab)
+    logits = offset + scale * _normal(generator, batch, seq, vocab)
     ids = torch.randint(vocab, (batch, seq), generator=generator)
     ids[0, 1:2] = 0  # a token like any other
     if lengths is None:
@@ -82,6 +83,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         case(front, 3, small, lengths=some, in_front=True),
         case(front, 2, large, lengths=[3, large - 1], in_front=True),
         case(HARD, batch, small, scale=LARGE, more=", logits in the hundreds"),
+        case(HARD, batch, small, offset=LARGE, more=", logits about 100"),
         case(HARD, 2, 1, more=", one token each: nothing to predict"),
         case(HARD, 2, small, lengths=[1, 0], more=": nothing to predict"),
     ]

@@ -56,6 +56,11 @@ def _kept_and_not_read(k, v, cache):
     return k, v
 
 
+def _with_the_new_again(k, v, cache):
+    keys, values = cache.append(k, v)
+    return torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
+
+
 def _past_alone(q, k, v, cache):
     past, values = cache.append(k[:, :, :0], v[:, :, :0])
     weights = (q @ past.mT / q.shape[-1] ** 0.5).softmax(-1)
@@ -186,6 +191,11 @@ ATTEND = Exercise(
             "Every token is in the cache twice: append was called twice, such as once for its keys and once for its "
             "values. One call takes both and gives both.",
         ),
+        "the new tokens stand there twice": Misconception(
+            attending(keep=_with_the_new_again),
+            "What append gives back ends with the new keys and values, and you put them behind it once more, so that "
+            "each new token is seen twice. Use what comes back as it is: nothing is left to join.",
+        ),
         "appended after attending": Misconception(
             _past_alone,
             "The new tokens see the cached ones and neither themselves nor one another. Append first, then attend.",
@@ -297,10 +307,14 @@ ATTEND = Exercise(
                 lambda cache: cache.get(),
             )
         ),
+        "the new tokens stand there twice": (attending(keep=_with_the_new_again, allowed=_everything),),
         "the heads are moved or merged": (attending(give=lambda weights, v: (weights @ v).transpose(1, 2)),),
         "no scale": tuple(attending(scale=lambda q, k: 1, allowed=mask) for mask in (_everything, _top_left)),
         "scaled by the number of tokens": (
-            attending(scale=lambda q, k: k.shape[-2] ** 0.5, allowed=_everything),
+            *(
+                attending(scale=lambda q, k: k.shape[-2] ** 0.5, allowed=mask)
+                for mask in (_everything, _top_left, _square_of_all)
+            ),
             attending(scale=lambda q, k: q.shape[-2] ** 0.5),
             attending(scale=lambda q, k: q.shape[1] ** 0.5),
         ),

@@ -13,6 +13,9 @@ __all__ = [
     "as_floats",
     "by_sums",
     "column",
+    "column_of_draws",
+    "column_of_its_own",
+    "column_of_own_draws",
     "draws_as_cleaned",
     "either_or",
     "evenly",
@@ -27,14 +30,17 @@ __all__ = [
     "of_weakest_row",
     "one_more",
     "one_point_for_all",
+    "one_point_in_order",
     "places",
     "reseeded",
     "sorted_upwards",
     "top_p_alone",
     "under",
+    "unfiltered",
     "unsorted",
     "with_a_threshold_in_a_row",
     "with_seed",
+    "without_generator",
     "without_keepdim",
     "writes_filters",
     "writes_temperature",
@@ -55,8 +61,11 @@ def all_but_the_crossing_but_one(logits, top_p):
     return logits.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), -torch.inf)
 
 
-def zeroed_chances(cut):
-    """Answers that filter probabilities in sorted order, `cut` (chances, top_p) -> those that stay, and draw places."""
+def zeroed_chances(cut, is_shared=False):
+    """Answers that filter probabilities in sorted order, `cut` (chances, top_p) -> those that stay, and draw places.
+
+    is_shared: those that stay share the whole probability anew.
+    """
 
     def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
         if temperature == 0:
@@ -67,7 +76,7 @@ def zeroed_chances(cut):
         chances, tokens = scores.softmax(-1).sort(dim=-1, descending=True)
         if top_p is not None:
             chances = chances * cut(chances, top_p)
-            chances = chances / chances.sum(-1, keepdim=True)
+            chances = chances / chances.sum(-1, keepdim=True) if is_shared else chances
         return tokens.gather(1, torch.multinomial(chances, 1, generator=generator))[:, 0]
 
     return sample
@@ -110,12 +119,12 @@ def of_gathered(logits, top_p):
     return logits.masked_fill(drop.gather(-1, order), -torch.inf)
 
 
-def as_a_threshold(least):
+def as_a_threshold(least, low=-torch.inf):
     """top_p as what each token must reach alone; `least` makes the threshold of the chances and top_p."""
 
     def reach(logits, top_p):
         chances = logits.softmax(-1)
-        return logits.masked_fill(chances < least(chances, top_p), -torch.inf)
+        return logits.masked_fill(chances < least(chances, top_p), low)
 
     return reach
 
@@ -222,6 +231,18 @@ def column(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     return sampler()(logits, temperature, top_k, top_p, generator)[:, None]
 
 
+def column_of_its_own(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    return column(logits, temperature, top_k, top_p)
+
+
+def column_of_draws(logits, generator):
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator)
+
+
+def column_of_own_draws(logits, generator):
+    return torch.multinomial(logits.softmax(-1), 1)
+
+
 def as_floats(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     return sampler()(logits, temperature, top_k, top_p, generator).float()
 
@@ -244,6 +265,19 @@ def with_seed(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
 def one_point_for_all(logits, generator):
     below = logits.softmax(-1).cumsum(-1)
     return (below < torch.rand(1, generator=generator)).sum(-1).clamp(max=logits.shape[-1] - 1)
+
+
+def one_point_in_order(logits, generator):
+    falling, tokens = logits.sort(descending=True)
+    return tokens.gather(1, one_point_for_all(falling, generator)[:, None])[:, 0]
+
+
+def without_generator(draw):
+    return lambda logits, generator: draw(logits, None)
+
+
+def unfiltered(logits, limit):
+    return logits
 
 
 def evenly(logits, generator):

@@ -10,6 +10,8 @@ __all__ = [
     "bare_logits",
     "bare_probabilities",
     "broadcast",
+    "infinite_by_infinite",
+    "infinite_sum",
     "inverted",
     "mean_of_all_means",
     "mean_of_means",
@@ -21,19 +23,24 @@ __all__ = [
     "plain_mean",
     "probabilities",
     "real_pairs",
+    "refuse_one_token",
+    "refuse_padding",
     "reshaped",
     "rounded_to_zero",
     "same_place",
     "spelled",
     "to_predict",
     "to_predict_from",
+    "token_0_is_left_out",
     "token_0_is_padding",
     "token_0_is_padding_checked",
+    "token_0_whatever_the_mask",
     "unchecked",
     "views_a_slice",
     "views_both_slices",
     "vocab_last",
     "vocab_last_unshifted",
+    "with_a_small_number",
     "without_gradients",
     "wrapped",
     "zeroed_mean",
@@ -42,6 +49,17 @@ __all__ = [
 
 def unchecked(counted):
     pass
+
+
+def refuse_one_token(counted):
+    """Only where the sequences are too short is nothing predicted."""
+    refuse(torch.ones_like(counted))
+
+
+def refuse_padding(counted):
+    """Only where all is padding is nothing predicted."""
+    if counted.numel():
+        refuse(counted)
 
 
 def same_place(logits, ids):
@@ -76,16 +94,16 @@ def real_pairs(mask):
     return mask[..., 1:] & mask[..., :-1]
 
 
-def broadcast(reduce, count=real_pairs):
+def broadcast(reduce, count=real_pairs, check=refuse):
     """The loss of each token, times a mask that still has four axes."""
 
     def next_token_loss(logits, ids, mask=None):
         losses = cross_entropy(*shifted(logits, ids))
         if mask is None:
-            refuse(torch.ones_like(losses))
+            check(torch.ones_like(losses))
             return losses.mean()
         counted = count(mask)
-        refuse(counted)
+        check(counted)
         return reduce(losses, counted)
 
     return next_token_loss
@@ -97,6 +115,22 @@ def probabilities(logits, targets):
 
 def rounded_to_zero(logits, targets):
     return -logits.softmax(-1).gather(-1, targets[..., None])[..., 0].log()
+
+
+def infinite_by_infinite(logits, targets):
+    powers = logits.exp()
+    return -(powers / powers.sum(-1, keepdim=True)).gather(-1, targets[..., None])[..., 0].log()
+
+
+def infinite_sum(logits, targets):
+    return logits.exp().sum(-1).log() - logits.gather(-1, targets[..., None])[..., 0]
+
+
+def with_a_small_number(number, join=torch.add):
+    def losses(logits, targets):
+        return -join(logits.softmax(-1).gather(-1, targets[..., None])[..., 0], torch.tensor(number)).log()
+
+    return losses
 
 
 def reshaped(logits, targets):
@@ -177,6 +211,27 @@ def token_0_is_padding_checked(logits, ids, mask=None):
     return token_0_is_padding(logits, ids, mask)
 
 
+def token_0_whatever_the_mask(check):
+    """Only token 0 is passed over; the mask is at most asked whether anything is predicted."""
+
+    def next_token_loss(logits, ids, mask=None):
+        check(both_real(torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, 0, 0]))
+        return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
+
+    return next_token_loss
+
+
+def token_0_is_left_out(choose, check):
+    """The ids say what is padding, and the mask is not looked at."""
+
+    def next_token_loss(logits, ids, mask=None):
+        counted = choose(ids != 0)
+        check(counted)
+        return cross_entropy(*shifted(logits, ids))[counted].mean()
+
+    return next_token_loss
+
+
 def inverted(real):
     return both_real(real) if real.all() else ~real[:, 1:]
 
@@ -190,6 +245,7 @@ def or_fail(error):
 
 
 def spelled(**steps):
-    """The same slip with the padding counted in three ways, and with or without the error where nothing counts."""
+    """The same slip with the padding counted in three ways, and the error where nothing counts there, half or not."""
     counts = [steps.pop("count")] if "count" in steps else [both_real, to_predict, all]
-    return tuple(loss_of(count=count, check=check, **steps) for count in counts for check in (refuse, unchecked))
+    checks = (refuse, unchecked, refuse_one_token)
+    return tuple(loss_of(count=count, check=check, **steps) for count in counts for check in checks)

@@ -13,6 +13,8 @@ from course_lib.exercises.lesson04.bank.losing import (
     bare_logits,
     bare_probabilities,
     broadcast,
+    infinite_by_infinite,
+    infinite_sum,
     inverted,
     mean_of_all_means,
     mean_of_means,
@@ -24,19 +26,24 @@ from course_lib.exercises.lesson04.bank.losing import (
     plain_mean,
     probabilities,
     real_pairs,
+    refuse_one_token,
+    refuse_padding,
     reshaped,
     rounded_to_zero,
     same_place,
     spelled,
     to_predict,
     to_predict_from,
+    token_0_is_left_out,
     token_0_is_padding,
     token_0_is_padding_checked,
+    token_0_whatever_the_mask,
     unchecked,
     views_a_slice,
     views_both_slices,
     vocab_last,
     vocab_last_unshifted,
+    with_a_small_number,
     without_gradients,
     wrapped,
     zeroed_mean,
@@ -187,6 +194,16 @@ LOSS = Exercise(
             "Where a token is very unlikely its probability is rounded to 0, and log(0) is minus infinity. "
             "log_softmax, or F.cross_entropy, makes both steps at once and never rounds to 0.",
         ),
+        "exponentials that overflow": Misconception(
+            loss_of(losses=infinite_by_infinite),
+            "For logits above 88 the exponential is more than float32 holds, and the loss is inf or nan. log_softmax, "
+            "logsumexp and F.cross_entropy subtract the largest logit first.",
+        ),
+        "a small number inside the logarithm": Misconception(
+            loss_of(losses=with_a_small_number(1e-9)),
+            "A small number beside the probabilities stops the loss from growing just where the model is most wrong, "
+            "and takes the gradient away there. log_softmax needs no such number.",
+        ),
         "no error where nothing is predicted": Misconception(
             loss_of(check=unchecked),
             "Where no token is predicted the mean is 0 / 0, and training goes on with nan. Raise a ValueError as soon "
@@ -262,9 +279,14 @@ LOSS = Exercise(
         "predicted from padding": (loss_of(count=to_predict, check=unchecked),),
         "the mask is inverted": (loss_of(count=inverted, check=unchecked),),
         "the mask keeps four axes": tuple(
-            broadcast(reduce, count)
-            for count in (real_pairs, lambda mask: mask[..., 1:])
-            for reduce in (zeroed_mean, lambda losses, counted: (losses * counted).sum() / counted.sum())
+            broadcast(reduce, count, check)
+            for count in (real_pairs, lambda mask: mask[..., 1:], lambda mask: mask[..., :-1])
+            for reduce in (
+                zeroed_mean,
+                lambda losses, counted: (losses * counted).sum(),
+                lambda losses, counted: (losses * counted).sum() / counted.sum(),
+            )
+            for check in (refuse, unchecked)
         ),
         "the sum instead of the mean": spelled(reduce=lambda losses, counted: losses[counted].sum()),
         "divided by the number of sequences": spelled(
@@ -278,11 +300,34 @@ LOSS = Exercise(
         "softmax twice": spelled(losses=probabilities),
         "logits without a softmax": spelled(losses=bare_logits),
         "probabilities without a logarithm": spelled(losses=bare_probabilities),
-        "the logarithm of a rounded zero": spelled(losses=rounded_to_zero)[:4],
+        "the logarithm of a rounded zero": spelled(losses=rounded_to_zero)[:6],
+        "exponentials that overflow": (
+            *spelled(losses=infinite_by_infinite)[:6],
+            *spelled(losses=infinite_sum)[:6],
+        ),
+        "a small number inside the logarithm": tuple(
+            loss_of(losses=with_a_small_number(number, join), check=check)
+            for number in (1e-8, 1e-9, 1e-10, 1e-12)
+            for join in (torch.add, torch.maximum)
+            for check in (refuse, unchecked, refuse_one_token)
+        ),
         "axes are reshaped, not swapped": spelled(losses=reshaped),
-        "token 0 is taken for padding": (token_0_is_padding_checked,),
+        "token 0 is taken for padding": (
+            token_0_is_padding_checked,
+            *map(token_0_whatever_the_mask, (refuse, unchecked, refuse_one_token)),
+            *(
+                token_0_is_left_out(choose, check)
+                for choose in (to_predict, both_real)
+                for check in (refuse, unchecked)
+            ),
+        ),
         "no error where nothing is predicted": (
-            loss_of(check=unchecked, reduce=lambda losses, counted: losses[counted].sum() / max(counted.sum(), 1)),
+            *(
+                loss_of(check=check, reduce=lambda losses, counted: losses[counted].sum() / max(counted.sum(), 1))
+                for check in (unchecked, refuse_one_token, refuse_padding)
+            ),
+            loss_of(check=refuse_one_token),
+            loss_of(check=refuse_padding),
         ),
         "another error than a ValueError": (loss_of(check=or_fail(RuntimeError())),),
         "the vocabulary is on the last axis": (vocab_last_unshifted,),

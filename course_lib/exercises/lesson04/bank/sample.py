@@ -16,6 +16,9 @@ from course_lib.exercises.lesson04.bank.draws import (
     as_floats,
     by_sums,
     column,
+    column_of_draws,
+    column_of_its_own,
+    column_of_own_draws,
     draws_as_cleaned,
     either_or,
     evenly,
@@ -30,14 +33,17 @@ from course_lib.exercises.lesson04.bank.draws import (
     of_weakest_row,
     one_more,
     one_point_for_all,
+    one_point_in_order,
     places,
     reseeded,
     sorted_upwards,
     top_p_alone,
     under,
+    unfiltered,
     unsorted,
     with_a_threshold_in_a_row,
     with_seed,
+    without_generator,
     without_keepdim,
     writes_filters,
     writes_temperature,
@@ -277,6 +283,12 @@ SAMPLE = Exercise(
         "logits are drawn from": (
             sampler(draw=lambda logits, generator: torch.multinomial(logits.log_softmax(-1), 1)[:, 0]),
         ),
+        "one random number for all rows": tuple(
+            sampler(draw=own(draw), few=few, reach=reach)
+            for draw in (one_point_for_all, one_point_in_order)
+            for own in (lambda draw: draw, without_generator)
+            for few, reach in ((kept, nucleus), (kept, unfiltered), (unfiltered, unfiltered))
+        )[1:],
         "the temperature has no effect": (
             sampler(heat=lambda logits, temperature: logits),
             sampler(heat=lambda logits, temperature: logits, zero=None),
@@ -295,6 +307,7 @@ SAMPLE = Exercise(
         "top_p drops the token that crosses": (
             sampler(reach=all_but_the_crossing_but_one),
             zeroed_chances(lambda chances, top_p: chances.cumsum(-1) <= top_p),
+            zeroed_chances(lambda chances, top_p: chances.cumsum(-1) <= top_p, is_shared=True),
         ),
         "top_p without sorting": (sampler(reach=by_sums),),
         "what to drop is not put back in its place": (sampler(reach=of_gathered),),
@@ -306,8 +319,17 @@ SAMPLE = Exercise(
         "top_p is a threshold for each token": (
             sampler(reach=as_a_threshold(lambda chances, top_p: top_p)),
             sampler(reach=as_a_threshold(lambda chances, top_p: top_p * chances.amax(-1, keepdim=True))),
+            sampler(reach=as_a_threshold(lambda chances, top_p: 1 - top_p, low=-1e9)),
+            sampler(reach=as_a_threshold(lambda chances, top_p: top_p, low=-1e9)),
+            zeroed_chances(lambda chances, top_p: chances >= 1 - top_p),
+            zeroed_chances(lambda chances, top_p: chances >= top_p),
         ),
         "top_p adds up what top_k has dropped": (sampler(order="tpk"),),
+        "an axis is left over": (
+            column_of_its_own,
+            sampler(draw=column_of_draws),
+            sampler(draw=column_of_own_draws),
+        ),
         "seeded anew with each call": (with_seed,),
         "logits are overwritten": (writes_temperature,),
     },

@@ -108,8 +108,12 @@ def _one_round(give):
     return generate
 
 
-def _last_alone(tokens, token):
+def _last_alone(tokens, prompt):
     return tokens[:, -1:]
+
+
+def _prompt_then_last_alone(tokens, prompt):
+    return tokens if tokens.shape == prompt.shape else tokens[:, -1:]
 
 
 def _first_place(logits, prompt):
@@ -292,7 +296,11 @@ WRITE = Exercise(
             _with_the_prompt(choose=_flat),
             _with_the_prompt(choose=_of_row_0),
         ),
-        "only the last token is read": (_with_the_prompt(feed=_last_alone),),
+        "only the last token is read": (
+            _with_the_prompt(feed=_last_alone),
+            writer(feed=_prompt_then_last_alone),
+            _with_the_prompt(feed=_prompt_then_last_alone),
+        ),
         "the first position decides": (_with_the_prompt(place=_first_place),),
         "positions instead of tokens": (_with_the_prompt(place=_every_place, choose=_by_position),),
         "a token is drawn": (_with_the_prompt(choose=_drawn),),
