@@ -32,7 +32,7 @@ def collator(random: float = 0.5, own: bool = True, minds: bool = False, keep: b
         masked = torch.bernoulli(torch.full(labels.shape, 0.8), generator=generator).bool() & selected
         inputs[masked] = mask_id
         replaced = torch.bernoulli(torch.full(labels.shape, random), generator=generator).bool() & selected & ~masked
-        words = torch.tensor([v for v in range(vocab_size) if not (minds and v in special)])
+        words = torch.tensor([v for v in range(vocab_size) if not (minds and v in special)], dtype=ids.dtype)
         inputs[replaced] = words[torch.randint(len(words), labels.shape, generator=generator)][replaced]
         return inputs, labels
 
@@ -216,7 +216,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (MASKING, hides_all_and_special, ALL, 4),
     (MASKING, all_labels, "every token has a label", 0),
     (MASKING, labels_from_the_mask, "labels only where the mask token was put", 3),
-    (MASKING, labels_too_late, "labels hold what stands there now", 5),
+    (MASKING, labels_too_late, "labels hold what stands there now", 6),
     (MASKING, as_many_a_row, OVER, 6),
     (MASKING, one_fate, None, 5),
     (MASKING, from_1_minus_rate, "the comparison is turned round", 6),
@@ -337,8 +337,8 @@ def test_an_error_in_one_kind_of_call_costs_what_hangs_on_it():
 
 def unusual(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None):
     """Exactly rate of all ordinary tokens of the batch, in shuffled order, in exact shares."""
-    words = torch.tensor([v for v in range(vocab_size) if v not in (mask_id, *special_ids)])
-    inputs, labels = ids.flatten().clone(), torch.full((ids.numel(),), -100)
+    words = torch.tensor([v for v in range(vocab_size) if v not in (mask_id, *special_ids)], dtype=ids.dtype)
+    inputs, labels = ids.flatten().clone(), torch.full((ids.numel(),), -100, dtype=ids.dtype)
     places = torch.isin(inputs, words).nonzero().flatten()
     count = round(rate * len(places))
     chosen = places[torch.randperm(len(places), generator=generator)[:count]]
@@ -357,7 +357,7 @@ def cumulative(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=No
     words = torch.multinomial(
         torch.ones(vocab_size).index_fill(0, torch.tensor([mask_id, *special_ids]), 0), ids.numel(), True,
         generator=generator,
-    ).view(ids.shape)  # fmt: skip
+    ).view(ids.shape).to(ids.dtype)  # fmt: skip
     choices = torch.stack((torch.full_like(ids, mask_id), words, ids, ids))
     return choices.gather(0, kind[None])[0], ids.masked_fill(kind == 3, -100)
 

@@ -38,7 +38,7 @@ def _with(call: str, **tensors: Tensor) -> str:
 
 
 # mask_tokens. Sizes are chosen for the judge: a right answer fails for one seed in a thousand million.
-TEXT, OFTEN, FEW, TWICE = "sentences", "a high rate", "a vocabulary of three", "several calls"
+TEXT, OFTEN, FEW, NARROW, TWICE = "sentences", "a high rate", "a vocabulary of three", "int32 ids", "several calls"
 CALLS = ("a call", "the next call", "the same seed", "another seed", "without a generator", "without one again")
 
 
@@ -64,11 +64,14 @@ def _mask_cases(generator: torch.Generator) -> list[Case]:
     for group, shape, vocab, kwargs in (
         (TEXT, (rows, seq), 29, {}),
         (OFTEN, (often, 157), 9, {"rate": 0.85}),
+        (NARROW, (7, 59), 29, {"rate": 0.5}),
         (TWICE, (7, 53), 29, {"rate": 0.5}),
     ):
         ids, mask_id, special_ids = _sentences(generator, *shape, vocab)
         more = "".join(f", {name}={value}" for name, value in kwargs.items())
-        shown = f"mask_tokens(ids, {mask_id}, {vocab}, {special_ids}{more}, generator=generator) with ids {shape}"
+        ids = ids.int() if group == NARROW else ids
+        kind = f"{'int32 ' * (group == NARROW)}ids {shape}"
+        shown = f"mask_tokens(ids, {mask_id}, {vocab}, {special_ids}{more}, generator=generator) with {kind}"
         seed = _between(generator, 0, 10**6)
         cases.append(Case(group, shown, (ids, mask_id, vocab, special_ids), {**kwargs, "seed": seed}))
     mask_id, *ordinary = _shuffled(generator, 0, 1, 2)
@@ -295,6 +298,10 @@ def _span_cases(generator: torch.Generator) -> list[Case]:
     for row, length in enumerate(torch.randint(3, other, (rows,), generator=generator).tolist()):
         for logits in padded:
             logits[row, length:] = LOWEST
+    # Row r has one real start, and a better end before it: with every allowed pair comes padding.
+    alone = [torch.full((several, seq), LOWEST) for _ in range(2)]
+    for row, (first, *_, last) in enumerate(sorted(_shuffled(generator, *range(1, seq))[:3]) for _ in range(several)):
+        alone[0][row, last], alone[1][row, first] = 1.0, 3.0 + row
     # A sum of these comes from one pair of logits only: it stays a draw in whatever precision it is added.
     equal = [high * torch.randint(2, (several, seq), generator=generator).float() for high in (1, 3)]
     hot = [_raised(40 * _normal(generator, several, other), places, 400.0) for places in (late, early)]
@@ -312,6 +319,7 @@ def _span_cases(generator: torch.Generator) -> list[Case]:
         _span_case(EDGES, *padded, more=f", where padding has the logit {LOWEST:.3g}"),
         _span_case(EDGES, start - 5, end - 5, more=", where all sums are negative"),
         _span_case(EDGES, *hot, more=", logits in the tens and hundreds"),
+        _span_case(EDGES, *alone, more=f", where every allowed sum holds padding, {LOWEST:.3g}"),
     ]
 
 
@@ -343,9 +351,11 @@ def _label_case(generator: torch.Generator, group: str, pieces: list[int], first
 
 
 def _label_cases(generator: torch.Generator) -> list[Case]:
-    beyond = _label_case(generator, BEYOND, [1, 2, 1])
+    beyond = _label_case(generator, BEYOND, [1, 2, 1], _between(generator, 2, 3))
     labels, word_ids = beyond.args
     short = (labels[:-1], word_ids)
+    labels, word_ids = _label_case(generator, BEYOND, [1, 2, 1]).args
+    negative = (labels, [None, -1, *word_ids[1:]])
     return [
         _label_case(generator, SINGLE, [1] * 5),
         _label_case(generator, SINGLE, [1] * 3),
@@ -354,7 +364,7 @@ def _label_cases(generator: torch.Generator) -> list[Case]:
         _label_case(generator, PIECES, [3, 2]),
         _label_case(generator, WINDOW, _shuffled(generator, 1, 2, 3), _between(generator, 2, 4), 2),
         _label_case(generator, WINDOW, [1, *_shuffled(generator, 0, 2, 0, 3), 1]),
-        Case(BEYOND, f"token_labels({short[0]}, {word_ids})", short),
+        *(Case(BEYOND, f"token_labels({words}, {numbers})", (words, numbers)) for words, numbers in (short, negative)),
     ]
 
 

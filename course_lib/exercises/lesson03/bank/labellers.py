@@ -31,11 +31,16 @@ __all__ = [
     "labeller",
     "labels_seen_before",
     "looks_back_at_labels",
+    "minds_only_the_end",
     "more_of",
     "nothing_is_zero",
+    "of_equal_length",
+    "tokens_of_words",
     "without_pieces",
     "without_special",
     "words_alone",
+    "words_there",
+    "words_up_to_the_last",
     "zero_is_nothing",
 ]
 
@@ -44,7 +49,7 @@ def checked(label):
     """A way to label, behind the test that belongs to it."""
 
     def token_labels(word_labels, word_ids):
-        if any(word is not None and word >= len(word_labels) for word in word_ids):
+        if any(word is not None and word not in range(len(word_labels)) for word in word_ids):
             raise ValueError("a word has no label")
         return label(word_labels, word_ids)
 
@@ -184,13 +189,47 @@ def begins_and_goes_on(label):
 
 
 def ignores_what_is_beyond(word_labels, word_ids):
-    words = [None if word is None or word >= len(word_labels) else word for word in word_ids]
+    words = [None if word is None or word not in range(len(word_labels)) else word for word in word_ids]
     return labeller()(word_labels, words)
 
 
+def minds_only_the_end(label):
+    """A way to label, behind a test that lets negative numbers through."""
+
+    def token_labels(word_labels, word_ids):
+        if any(word is not None and word >= len(word_labels) for word in word_ids):
+            raise ValueError
+        return label(word_labels, word_ids)
+
+    return token_labels
+
+
+def of_equal_length(label, count=len):
+    """A way to label, behind a test for as many labels as `count` finds in word_ids."""
+
+    def token_labels(word_labels, word_ids):
+        if len(word_labels) != count(word_ids):
+            raise ValueError
+        return label(word_labels, word_ids)
+
+    return token_labels
+
+
 def asserts_first(word_labels, word_ids):
-    assert all(word is None or word < len(word_labels) for word in word_ids)
+    assert all(word is None or word in range(len(word_labels)) for word in word_ids)
     return labeller()(word_labels, word_ids)
+
+
+def tokens_of_words(word_ids):
+    return len([word for word in word_ids if word is not None])
+
+
+def words_there(word_ids):
+    return len({word for word in word_ids if word is not None})
+
+
+def words_up_to_the_last(word_ids):
+    return 1 + max(word for word in word_ids if word is not None)
 
 
 def with_and_without(label):
@@ -209,7 +248,7 @@ def by_seen(word_labels, word_ids):
         if word in seen:
             out.append(-100)
             continue
-        if word >= len(word_labels):
+        if not 0 <= word < len(word_labels):
             raise ValueError(f"word {word} has no label")
         out.append(word_labels[word])
         seen.add(word)
@@ -222,6 +261,8 @@ def by_previous(word_labels, word_ids):
         if word is None:
             labels.append(-100)
         elif word != previous:
+            if word < 0:
+                raise ValueError("words are counted from 0")
             try:
                 labels.append(word_labels[word])
             except IndexError:
@@ -235,14 +276,15 @@ def by_previous(word_labels, word_ids):
 def by_writing(word_labels, word_ids):
     labels = [-100] * len(word_ids)
     for word in {word for word in word_ids if word is not None}:
-        if not word < len(word_labels):
+        if word < 0 or not word < len(word_labels):
             raise ValueError(word)
         labels[word_ids.index(word)] = word_labels[word]
     return labels
 
 
 def from_behind(word_labels, word_ids):
-    if max((word for word in word_ids if word is not None), default=-1) > len(word_labels) - 1:
+    there = [word for word in word_ids if word is not None]
+    if there and (max(there) > len(word_labels) - 1 or min(there) < 0):
         raise ValueError("too few labels")
     first = {word: i for i, word in reversed(list(enumerate(word_ids)))}
     return [word_labels[word] if word is not None and first[word] == i else -100 for i, word in enumerate(word_ids)]
@@ -259,7 +301,7 @@ def by_zip(word_labels, word_ids):
 def by_groups(word_labels, word_ids):
     labels = []
     for word, tokens in groupby(word_ids):
-        if word is not None and word >= len(word_labels):
+        if word is not None and (word >= len(word_labels) or word < 0):
             raise ValueError(f"there is no label for word {word}")
         labels += [-100 if word is None else word_labels[word], *[-100 for _ in tokens][1:]]
     return labels

@@ -6,7 +6,7 @@ import torch
 
 from course_lib import spans
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality, Misconception
+from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson03 import run
 from course_lib.exercises.lesson03.bank.labellers import (
     all_nothing_is_zero,
@@ -34,13 +34,19 @@ from course_lib.exercises.lesson03.bank.labellers import (
     labeller,
     labels_seen_before,
     looks_back_at_labels,
+    minds_only_the_end,
     more_of,
     nothing_is_zero,
+    of_equal_length,
+    tokens_of_words,
     without_pieces,
     without_special,
     words_alone,
+    words_there,
+    words_up_to_the_last,
     zero_is_nothing,
 )
+from course_lib.exercises.lesson03.bank.refusals import Refusals
 from course_lib.objectives import IGNORE
 
 __all__ = ["LABELS"]
@@ -48,9 +54,9 @@ __all__ = ["LABELS"]
 
 def _explain(case):
     labels, word_ids = case.args
-    beyond = max(word for word in word_ids if word is not None)
-    if beyond >= len(labels):
-        return f"word {beyond} has no label among {len(labels)}"
+    without = [word for word in word_ids if word is not None and word not in range(len(labels))]
+    if without:
+        return f"word {without[0]} has no label among {len(labels)}"
     return f"in full, expected {spans.token_labels(labels, word_ids)}"
 
 
@@ -58,7 +64,7 @@ LABELS = Exercise(
     side=run.LABELS,
     reference=spans.token_labels,
     groups={run.SINGLE: 1, run.PIECES: 1, run.WINDOW: 1, run.BEYOND: 1},
-    judge=Equality(explain=_explain),
+    judge=Refusals(explain=_explain),
     difficulty=2,
     minutes=6,
     misconceptions={
@@ -153,6 +159,17 @@ LABELS = Exercise(
             "The labels are right, and your assert finds the word without a label. An assert can be switched off; "
             "whoever calls the function gets a ValueError: if …: raise ValueError(…).",
         ),
+        "a negative number counts from the end": Misconception(
+            minds_only_the_end(labeller()),
+            "The labels are right. A word number below 0 has no label, and Python takes -1 for the last of the list. "
+            "Test for both ends: 0 <= word < len(word_labels).",
+        ),
+        "as many labels as tokens": Misconception(
+            of_equal_length(labeller()),
+            "You raise a ValueError unless labels and tokens are equally many. They need not be: a word may have "
+            "several tokens, special ones have no word, and a window leaves words out. Refuse only a number without a "
+            "label.",
+        ),
         "a word without a label is passed over": Misconception(
             ignores_what_is_beyond,
             "The labels are right. A word beyond word_labels gets -100 without a word, and nobody notices that labels "
@@ -189,6 +206,14 @@ LABELS = Exercise(
         ),
         "special tokens are left out": (without_special, *more_of(all_without_special, words_alone)),
         "one label a word": (without_pieces,),
+        "as many labels as tokens": (
+            of_equal_length(labeller(first=lambda word_ids, i: True)),
+            *(
+                of_equal_length(label, count)
+                for count in (tokens_of_words, words_there, words_up_to_the_last)
+                for label in (labeller(), checked(labeller()))
+            ),
+        ),
         "the label of the word before": (labeller(look=lambda labels, word: labels[word - 1]),),
         "None as a place": (indexes_with_none, *more_of(every_indexes_with_none)),
         "None in a comparison": (compares_with_none,),

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from course_lib import objectives
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality, Misconception
+from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson03 import run
 from course_lib.exercises.lesson03.bank.losses import (
     accuracy,
@@ -33,6 +33,7 @@ from course_lib.exercises.lesson03.bank.losses import (
     only_others,
     overflows,
     plain_zero,
+    refuses_any,
     rows_first,
     shifted,
     viewed,
@@ -40,6 +41,7 @@ from course_lib.exercises.lesson03.bank.losses import (
     without_class_0,
     zero_without_labels,
 )
+from course_lib.exercises.lesson03.bank.refusals import Refusals
 
 __all__ = ["LOSS"]
 
@@ -47,7 +49,7 @@ LOSS = Exercise(
     side=run.LOSS,
     reference=objectives.masked_lm_loss,
     groups={run.MEAN: 1, run.EXACT_LOSS: 1, run.NO_LABEL: 1},
-    judge=Equality(rtol=2e-5, atol=1e-5),
+    judge=Refusals(rtol=2e-5, atol=1e-5),
     form=(run.EXACT_LOSS,),
     difficulty=2,
     minutes=6,
@@ -186,6 +188,11 @@ LOSS = Exercise(
             loser(refuses=False),
             "The loss is right. Where no position has a label, it is 0 / 0, and one such batch makes nan of every "
             "weight: raise a ValueError instead.",
+        ),
+        "one position without a label is refused": Misconception(
+            refuses_any,
+            "You raise a ValueError as soon as one position has no label, and most never have one: only what was "
+            "hidden does. Refuse a batch in which all labels are -100, and pass over the others.",
         ),
         "0 where no position has a label": Misconception(
             zero_without_labels,

@@ -31,7 +31,7 @@ def drawn_from(choose):
     """Random tokens for all places, drawn evenly from a list of ids."""
 
     def draw(ids, mask_id, vocab_size, special_ids, generator):
-        words = torch.tensor(choose(mask_id, vocab_size, special_ids))
+        words = torch.tensor(choose(mask_id, vocab_size, special_ids), dtype=ids.dtype)
         return words[torch.randint(len(words), ids.shape, generator=generator)]
 
     return draw
@@ -95,7 +95,7 @@ def by_bernoulli(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=
     masked = torch.bernoulli(torch.full(ids.shape, 0.8), generator=generator).bool() & selected
     inputs[masked] = mask_id
     replaced = torch.bernoulli(torch.full(ids.shape, 0.5), generator=generator).bool() & selected & ~masked
-    ordinary = torch.tensor([i for i in range(vocab_size) if i != mask_id and i not in special_ids])
+    ordinary = torch.tensor([i for i in range(vocab_size) if i != mask_id and i not in special_ids], dtype=ids.dtype)
     inputs[replaced] = ordinary[torch.randint(0, len(ordinary), (int(replaced.sum()),), generator=generator)]
     return inputs, labels
 
@@ -105,7 +105,7 @@ def by_one_draw(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=N
     r = torch.rand(ids.shape, generator=generator)
     for special in {mask_id, *special_ids}:
         r = torch.where(ids == special, 1.0, r)
-    words = torch.tensor(ordinary_ids(mask_id, vocab_size, special_ids))
+    words = torch.tensor(ordinary_ids(mask_id, vocab_size, special_ids)).type_as(ids)
     random_ids = words[(torch.rand(ids.shape, generator=generator) * len(words)).long()]
     inputs = torch.where(r < 0.8 * rate, mask_id, torch.where(r < 0.9 * rate, random_ids, ids))
     return [inputs, torch.where(r < rate, ids, -100)]
@@ -126,7 +126,7 @@ def by_loops(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None
                 inputs[i][j] = mask_id
             elif draws[1][i][j] < 0.9:
                 inputs[i][j] = ordinary[words[i][j]]
-    return torch.tensor(inputs), torch.tensor(labels)
+    return ids.new_tensor(inputs), ids.new_tensor(labels)
 
 
 def by_multinomial(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None):
@@ -141,16 +141,16 @@ def by_multinomial(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generato
     others = weights.repeat(vocab_size, 1).fill_diagonal_(0)
     fate = fate.masked_fill(special, 3)
     words = torch.multinomial(others[ids.flatten()], 1, generator=generator).view(ids.shape)
-    inputs = torch.where(fate == 0, mask_id, torch.where(fate == 1, words, ids))
+    inputs = torch.where(fate == 0, mask_id, torch.where(fate == 1, words, ids)).to(ids.dtype)
     return inputs, torch.where(fate < 3, ids, -100)
 
 
 def by_rejection(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None):
     """Random tokens are drawn again until none of them is special."""
     special = is_special(ids, mask_id, special_ids)
-    words = torch.randint(vocab_size, ids.shape, generator=generator)
+    words = torch.randint(vocab_size, ids.shape, generator=generator, dtype=ids.dtype)
     while (bad := is_special(words, mask_id, special_ids)).any():
-        words[bad] = torch.randint(vocab_size, (int(bad.sum()),), generator=generator)
+        words[bad] = torch.randint(vocab_size, (int(bad.sum()),), generator=generator, dtype=ids.dtype)
     selected = ~special & (torch.rand(ids.shape, generator=generator) < rate)
     u = torch.rand(ids.shape, generator=generator)
     inputs = ids.clone()
@@ -170,4 +170,4 @@ def by_numbers_in_order(ids, mask_id, vocab_size, special_ids=(), rate=0.15, gen
             continue
         labels[place] = token
         inputs[place] = own.choices([mask_id, own.choice(ordinary), token], (8, 1, 1))[0]
-    return torch.tensor(inputs).view(ids.shape), torch.tensor(labels).view(ids.shape)
+    return ids.new_tensor(inputs).view(ids.shape), ids.new_tensor(labels).view(ids.shape)

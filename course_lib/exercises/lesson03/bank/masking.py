@@ -18,36 +18,27 @@ from course_lib.exercises.lesson03.bank.maskers import (
     masker,
     ordinary_ids,
 )
+from course_lib.exercises.lesson03.bank.masking_variants import VARIANTS
 from course_lib.exercises.lesson03.bank.signs import CORE, GROUPS, SYMPTOMS
 from course_lib.exercises.lesson03.bank.slips import (
     adds_to_a_tuple,
     after_the_last_special,
-    all_shuffled,
-    as_many_whatever_the_length,
-    asks_a_whole_draw,
     asks_a_whole_tensor,
     asks_for_a_tensor,
     draws_whole_numbers,
-    draws_whole_numbers_globally,
     every_id,
     first_column,
     first_row,
     fixed_seed,
     fixed_share,
-    fixed_share_of_all,
     for_the_mask_alone,
     from_the_start,
-    global_seed,
     half_of_the_rest,
-    in_place,
     in_place_with_labels,
     labels_at,
-    labels_in_place,
     left_out,
-    not_mask_id,
     not_special_ids,
     nothing_special,
-    one_copy,
     one_tensor,
     one_word,
     only_mask_id,
@@ -55,7 +46,6 @@ from course_lib.exercises.lesson03.bank.slips import (
     or_else,
     own_words,
     replaced_last,
-    seeded_again,
     shared_lots,
     shuffled_tokens,
     two_draws_that_overlap,
@@ -198,6 +188,11 @@ MASKING = Exercise(
             "Padding, start and end are hidden like words, and the model learns to predict padding. Leave special_ids "
             "out of the selection: torch.isin(ids, torch.tensor(special_ids)) finds them.",
         ),
+        "special tokens are never drawn, and yet selected": Misconception(
+            masker(special=nothing_special),
+            "No random token is special, as it should be, and yet special tokens are selected: nothing keeps the mask "
+            "token and special_ids out of the selection. Leave them out of both.",
+        ),
         "nothing is special": Misconception(
             masker(special=nothing_special, draw=drawn_from(every_id)),
             "special_ids has no effect: padding, start, end and the mask token are selected, and drawn as random "
@@ -263,6 +258,12 @@ MASKING = Exercise(
             masker(give=lambda inputs, labels: (inputs, labels.int())),
             "The values are right and a dtype is not: an embedding and F.cross_entropy want the whole numbers that "
             "ids are made of. torch.full_like(ids, -100) and torch.where keep their dtype.",
+        ),
+        "int64 whatever ids are": Misconception(
+            masker(give=lambda inputs, labels: (inputs.long(), labels.long())),
+            "The values are right, and int32 ids do not come back as int32. torch.randint and torch.tensor make int64, "
+            "torch.where gives the wider of two dtypes, and writing the wider into the narrower fails. Draw in the "
+            "dtype of ids: words.to(ids.dtype).",
         ),
         "labels come first": Misconception(
             masker(give=lambda inputs, labels: (labels, inputs)),
@@ -334,53 +335,7 @@ MASKING = Exercise(
             "torch.rand(ids.shape, generator=generator) draws in float32.",
         ),
     },
-    variants={
-        "all selected tokens become the mask token": (
-            masker(apply=lambda ids, masked, replaced, words, mask_id: ids.masked_fill(masked | replaced, mask_id),
-                   fates=lambda lot: (lot < 2, lot > 2)),
-        ),
-        "every token has a label": (
-            masker(label=lambda ids, inputs, selected, masked, replaced: ids),
-            masker(label=lambda ids, inputs, selected, masked, replaced: ids, special=nothing_special,
-                   draw=drawn_from(every_id)),
-        ),
-        "unselected tokens are masked too": (masker(everywhere=True, special=nothing_special),),
-        "labels only where the mask token was put": (
-            masker(label=lambda ids, inputs, selected, masked, replaced: torch.where(masked, ids, IGNORE),
-                   fates=lambda lot: (lot < 0.8, lot > 0.9)),
-        ),
-        "masked and random overlap": (
-            masker(fates=lambda lot: (lot < 0.8, lot < 0.1), apply=replaced_last),
-        ),
-        "10 % of what is left": (two_draws_that_overlap(False),),
-        "as many tokens in every row": (
-            masker(select=fixed_share_of_all),
-            masker(select=as_many_whatever_the_length),
-        ),
-        "the same places in every row": (masker(select=first_row, lots=shared_lots(0)),),
-        "rows are selected, not tokens": (masker(select=first_column, lots=shared_lots(1)),),
-        "one fate for a whole row": (masker(lots=shared_lots(0)),),
-        "special tokens are selected too": (
-            masker(special=only_mask_id, draw=drawn_from(not_mask_id)),
-        ),
-        "the mask token does not count as special": (masker(special=only_special_ids),),
-        "random tokens may be special": (masker(draw=drawn_from(not_mask_id)),),
-        "random tokens come from the batch": (masker(draw=all_shuffled),),
-        "labels hold what stands there now": (
-            masker(apply=in_place, label=lambda ids, inputs, selected, masked, replaced: torch.where(
-                selected, ids, IGNORE)),
-        ),
-        "another number than -100": (masker(label=or_else(-1)), masker(label=or_else(-10))),
-        "another dtype": (
-            masker(give=lambda inputs, labels: (inputs.float(), labels)),
-            masker(give=lambda inputs, labels: (inputs, labels.float())),
-        ),
-        "a question to a whole tensor": (asks_a_whole_draw,),
-        "inputs and labels are one tensor": (one_copy,),
-        "ids are overwritten": (labels_in_place,),
-        "static masking": (masker(use=seeded_again), masker(use=global_seed)),
-        "draws in the dtype of ids": (draws_whole_numbers_globally,),
-    },
+    variants=VARIANTS,
     alternatives=[by_bernoulli, by_one_draw, by_loops, by_multinomial, by_rejection, by_numbers_in_order],
     forbidden={
         name: f"mask_tokens uses {name}, which masks tokens itself; write the draws yourself." for name in COLLATORS

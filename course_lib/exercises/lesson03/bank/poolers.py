@@ -28,6 +28,7 @@ __all__ = [
     "multiplies_in_place",
     "nan_mean",
     "needs_a_mask",
+    "of_squeezed",
     "of_the_first",
     "one_too_far",
     "pooler",
@@ -38,6 +39,7 @@ __all__ = [
     "second_last",
     "selected",
     "squeezed",
+    "wiped",
     "wipes",
     "zeroed",
 ]
@@ -156,6 +158,18 @@ def maximum_of_all(hidden, real):
 
 def mean_of_places(hidden, real):
     return hidden.mean(1)
+
+
+def wiped(hidden, mask):
+    """The mask, and hidden states that are overwritten by the way, whatever is asked for."""
+    real = of_mask(hidden, mask)
+    hidden[~real] = 0
+    return real
+
+
+def of_squeezed(mean):
+    """A mean that alone meets the mask without its batch."""
+    return lambda hidden, real: mean(hidden, real.squeeze())
 
 
 def needs_a_mask(real):

@@ -6,6 +6,7 @@ from course_lib import heads
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson03 import run
+from course_lib.exercises.lesson03.bank.alone import OneAlone
 from course_lib.exercises.lesson03.bank.poolers import (
     at_place,
     by_count,
@@ -30,6 +31,7 @@ from course_lib.exercises.lesson03.bank.poolers import (
     multiplies_in_place,
     nan_mean,
     needs_a_mask,
+    of_squeezed,
     of_the_first,
     one_too_far,
     pooler,
@@ -40,6 +42,7 @@ from course_lib.exercises.lesson03.bank.poolers import (
     second_last,
     selected,
     squeezed,
+    wiped,
     wipes,
     zeroed,
 )
@@ -51,6 +54,7 @@ POOL = Exercise(
     reference=heads.pool,
     groups={run.POOL_MEAN: 1, run.POOL_ENDS: 1, run.POOL_EMPTY: 1, run.POOL_EDGES: 1},
     core=(run.POOL_MEAN, run.POOL_ENDS),
+    judge=OneAlone(),
     difficulty=3,
     minutes=10,
     misconceptions={
@@ -236,9 +240,17 @@ POOL = Exercise(
             pooler(first=selected(0), last=selected(-1)),
             pooler(mean=nan_mean, first=selected(0), last=selected(-1)),
         ),
-        "squeeze takes the batch away": (pooler(real=needs_a_mask(lambda mask: mask.squeeze())),),
+        "squeeze takes the batch away": (
+            pooler(real=needs_a_mask(lambda mask: mask.squeeze())),
+            pooler(mean=of_squeezed(mean_of)),
+            pooler(mean=of_squeezed(nan_mean)),
+        ),
         "one axis too many": (pooler(mean=lambda hidden, real: mean_of(hidden, real)[:, None]),),
-        "hidden is overwritten": (pooler(mean=multiplies_in_place),),
+        "hidden is overwritten": (
+            pooler(mean=multiplies_in_place),
+            pooler(real=wiped),
+            pooler(real=wiped, mean=nan_mean),
+        ),
         "the mask has too many axes": (
             pooler(mean=lambda hidden, real: (hidden * real[:, None, None, :]).sum(2)),
             pooler(mean=lambda hidden, real: hidden[real[:, None, None]].mean(0)),

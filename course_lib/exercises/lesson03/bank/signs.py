@@ -6,7 +6,7 @@ import torch
 
 from course_lib.exercises.lesson03.bank.surveys import SIGMAS, Masked, Survey, sigma
 from course_lib.exercises.lesson03.bank.symptoms import Symptom
-from course_lib.exercises.lesson03.run import FEW, OFTEN, TEXT, TWICE
+from course_lib.exercises.lesson03.run import FEW, NARROW, OFTEN, TEXT, TWICE
 from course_lib.objectives import IGNORE
 
 __all__ = ["CORE", "GROUPS", "SYMPTOMS"]
@@ -16,7 +16,8 @@ SHARES = "80 % masked, 10 % random, 10 % kept"
 CHOICE = "each ordinary token for itself, with probability rate"
 SPECIAL = "special tokens are neither selected nor drawn"
 PURE = "same seed, same answer, and ids stay as they are"
-GROUPS = {HIDDEN: 2, SHARES: 2, CHOICE: 1, SPECIAL: 1, PURE: 1}
+FORM = "whole numbers in the dtype of ids"
+GROUPS = {HIDDEN: 1, SHARES: 2, CHOICE: 1, SPECIAL: 1, PURE: 1, FORM: 1}
 CORE = (HIDDEN, SHARES)
 BLIND = "which tokens were selected cannot be seen, since every token has a label"
 FEWEST = 100  # selected tokens, to speak of their shares
@@ -215,7 +216,7 @@ def _mask_drawn(survey: Survey) -> str | None:
     """Beside two ordinary ids, a mask token among the random ones makes 83 % mask tokens instead of 80 %."""
     it = survey.few
     share = it.shares[MASKED]
-    if not SIGMAS * sigma(0.8, max(it.count, 1)) < share - 0.8 < 0.06:
+    if it.shares_one_lot or not SIGMAS * sigma(0.8, max(it.count, 1)) < share - 0.8 < 0.06:
         return None
     return f"{_percent(share)} of the {it.count} selected tokens {DONE[MASKED]}: some as a random token"
 
@@ -245,7 +246,6 @@ def _ids_changed(survey: Survey) -> str | None:
 SYMPTOMS = {
     "labels stand first": _fault("labels stand first"),
     "labels are yes or no": _fault("labels are yes or no"),
-    "another dtype": _fault("another dtype"),
     "another number": _fault("another number"),
     "-100 in the inputs": Symptom(HIDDEN, (TEXT,), _ignore_is_shown),
     "nothing is hidden": Symptom(HIDDEN, (TEXT,), _nothing_is_hidden),
@@ -285,4 +285,6 @@ SYMPTOMS = {
     "another seed": _again("a call", "another seed", "two generators with different seeds"),
     "without a generator": _again("without a generator", "without one again", "two calls without a generator"),
     "ids changed": Symptom(PURE, (TEXT,), _ids_changed),
+    "another dtype": Symptom(FORM, (TEXT,), lambda survey: survey.text.faults.get("another dtype")),
+    "another dtype than int32": Symptom(FORM, (NARROW,), lambda survey: survey.narrow.faults.get("another dtype")),
 }  # fmt: skip

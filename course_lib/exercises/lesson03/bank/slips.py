@@ -49,7 +49,9 @@ __all__ = [
     "shuffled_tokens",
     "two_draws_that_overlap",
     "unseeded",
+    "wide_words",
     "without_defaults",
+    "written_in",
 ]
 
 
@@ -91,7 +93,7 @@ def after_the_last_special(mask_id, vocab_size, special_ids):
 
 
 def left_out(ids, mask_id, vocab_size, special_ids, generator):
-    words = torch.randint(vocab_size, ids.shape, generator=generator)
+    words = torch.randint(vocab_size, ids.shape, generator=generator, dtype=ids.dtype)
     return torch.where(torch.isin(words, torch.tensor([mask_id, *special_ids])), ids, words)
 
 
@@ -251,6 +253,17 @@ def asks_a_whole_tensor(ids, mask_id, vocab_size, special_ids=(), rate=0.15, gen
 
 def asks_a_whole_draw(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None):
     return torch.rand(ids.shape) < rate and ids != mask_id
+
+
+def wide_words(ids, mask_id, vocab_size, special_ids, generator):
+    return drawn_from(ordinary_ids)(ids.long(), mask_id, vocab_size, special_ids, generator)
+
+
+def written_in(ids, masked, replaced, words, mask_id):
+    inputs = ids.clone()
+    inputs[masked] = mask_id
+    inputs[replaced] = words[replaced]
+    return inputs
 
 
 def without_defaults(ids, mask_id, vocab_size, special_ids, rate, generator):

@@ -20,12 +20,14 @@ from course_lib.exercises.lesson03.bank.spanners import (
     each_alone_clamped_twice,
     each_alone_sorted,
     end_first,
+    filled,
     from_0,
     last_best,
     latest_end,
     of_the_mean,
     one_for_all,
     over_the_edge,
+    searching,
     shares,
     spanner,
     start_first,
@@ -122,6 +124,11 @@ SPAN = Exercise(
             "Where all allowed sums are negative, a forbidden pair wins: triu, tril and a product with a mask leave 0 "
             "there, and 0 is an ordinary sum. Fill them with minus infinity.",
         ),
+        "forbidden sums are not low enough": Misconception(
+            spanner(hide=filled(-1e9)),
+            "Where padding is in every allowed sum, the best of them is about -3.4e38, and next to it your number, "
+            "such as -1e9, is a good sum: a forbidden pair wins. Fill with minus infinity, or start from it.",
+        ),
         "the best sum starts at 0": Misconception(
             from_0,
             "Where all sums are negative, none of them beats the 0 that your search starts from, and (0, 0) is left. "
@@ -199,6 +206,11 @@ SPAN = Exercise(
         ),
         "one token too few": (spanner(allowed=lambda pairs, max_len: pairs.triu().tril(max_len - 2)),),
         "forbidden pairs count as 0": (spanner(hide=lambda scores, allowed: scores.masked_fill(~allowed, 0.0)),),
+        "forbidden sums are not low enough": (
+            *(spanner(hide=filled(number)) for number in (-1e4, -1e6, -1e30)),
+            spanner(hide=lambda scores, allowed: scores + ~allowed * -1e9),
+            *map(searching, (-1e9, -1e4, -1e6, -1e30, torch.finfo(torch.float32).min)),
+        ),
         "the latest of equals": (spanner(best=latest_end),),
         "products of small probabilities": (
             spanner(scores=shares, hide=zeroed),

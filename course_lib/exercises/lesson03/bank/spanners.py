@@ -19,12 +19,14 @@ __all__ = [
     "each_alone_clamped_twice",
     "each_alone_sorted",
     "end_first",
+    "filled",
     "from_0",
     "last_best",
     "latest_end",
     "of_the_mean",
     "one_for_all",
     "over_the_edge",
+    "searching",
     "shares",
     "spanner",
     "start_first",
@@ -44,6 +46,10 @@ def allowed(pairs, max_len):
 
 def hidden_below(scores, allowed):
     return scores.masked_fill(~allowed, -torch.inf)
+
+
+def filled(number):
+    return lambda scores, allowed: scores.masked_fill(~allowed, number)
 
 
 def first_best(scores):

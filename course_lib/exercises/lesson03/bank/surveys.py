@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from course_lib.exercises.lesson03.run import CALLS, FEW, OFTEN, TEXT, TWICE
+from course_lib.exercises.lesson03.run import CALLS, FEW, NARROW, OFTEN, TEXT, TWICE
 from course_lib.exercises.running import Case, Observation
 from course_lib.objectives import IGNORE
 
@@ -107,6 +107,10 @@ class Survey:
     @property
     def often(self) -> Masked:
         return self.calls[OFTEN]
+
+    @property
+    def narrow(self) -> Masked:
+        return self.calls[NARROW]
 
     @property
     def few(self) -> Masked:
