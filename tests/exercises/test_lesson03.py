@@ -242,3 +242,25 @@ def test_what_masks_tokens_or_finds_spans_itself_is_refused():
     own = "from course_lib.objectives import masked_lm_loss as f\ndef masked_lm_loss(a, b):\n    return f(a, b)"
     assert "uses course_lib" in said(LOSS, own)
     assert said(LOSS, "def masked_lm_loss(a, b):\n    return F.cross_entropy(a, b, ignore_index=-100)") is None
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_right_answers_give_masked_tokens_in_the_dtype_of_ids(dtype: torch.dtype):
+    ids = torch.randint(3, 29, (5, 53), generator=torch.Generator().manual_seed(1)).to(dtype)
+    for right in (MASKING.reference, *MASKING.alternatives):
+        assert [part.dtype for part in right(ids, 1, 29, (0, 2), 0.5)] == [dtype, dtype], right.__name__
+
+
+@pytest.mark.parametrize("word", [-1, -3, 3])
+def test_a_number_without_a_label_is_an_error_for_each_right_answer(word: int):
+    for right in (LABELS.reference, *LABELS.alternatives):
+        with pytest.raises(ValueError, match=r"word|label|\d"):
+            right([5, 6, 7], [None, word, 0, 0, 2, None])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_nothing_but_padding_in_reach_the_first_pair_wins_in_any_precision(seed: int):
+    (case,) = (case for case in draw(SPAN.side, seed) if "every allowed sum holds padding" in case.shown)
+    expected = torch.stack((torch.zeros(len(case.args[1]), dtype=torch.long), case.args[1].argmax(1)), 1)
+    for dtype in (torch.float32, torch.float64):
+        assert torch.equal(SPAN.reference(*(part.to(dtype) for part in case.args)), expected)

@@ -236,6 +236,6 @@ LABELS = Exercise(
         "Go through word_ids and remember the number before. There are three kinds of tokens: None, the same number as "
         "before, and a new number.",
         "Append -100 where word is None or word == previous, otherwise word_labels[word]; then previous = word. Before "
-        "that, raise a ValueError if word >= len(word_labels).",
+        "that, raise a ValueError unless 0 <= word < len(word_labels).",
     ),
 )

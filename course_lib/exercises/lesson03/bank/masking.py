@@ -346,6 +346,7 @@ MASKING = Exercise(
         "selected = (torch.rand(ids.shape, generator=generator) < rate) & ordinary, where ordinary says that a token "
         "is neither mask_id nor in special_ids. A second draw decides: below 0.8, from 0.8 to 0.9, or above.",
         "labels = ids.masked_fill(~selected, -100). For random tokens make a tensor of all ids that are not special, "
-        "and index it with torch.randint(len(words), ids.shape, generator=generator); torch.where puts them in.",
+        "in the dtype of ids, and index it with torch.randint(len(words), ids.shape, generator=generator); torch.where "
+        "puts them in.",
     ),
 )  # fmt: skip
