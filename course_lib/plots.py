@@ -120,17 +120,20 @@ def plot_fills(fills: Mapping[str, Mapping[str, float]], hidden: str | None = No
         if not shares:
             raise ValueError(f"every model needs at least one word, got none for {name!r}")
     most = max(map(len, fills.values()))
+    longest = max(max(shares.values()) for shares in fills.values()) or 1
     size = (3.4 * len(fills), 1.4 + 0.34 * most)
     fig, axes = plt.subplots(1, len(fills), figsize=size, squeeze=False, sharex=True)
     for ax, (name, shares) in zip(axes[0], fills.items(), strict=True):
         words, numbers = zip(*sorted(shares.items(), key=lambda pair: -pair[1]), strict=True)
         ax.barh(range(len(words)), numbers, color=[ORANGE if word == hidden else BLUE for word in words], height=0.7)
         for place, number in enumerate(numbers):
-            ax.text(number + 0.02, place, f"{number:.2f}" if number else "0", va="center", color=INK, fontsize=FONT)
+            said = f"{number:.2f}" if number else "0"
+            ax.text(number + 0.02 * longest, place, said, va="center", color=INK, fontsize=FONT)
         ax.set_yticks(range(len(words)), [f"▶ {word}" if word == hidden else word for word in words], fontsize=FONT)
         ax.set_ylim(most - 0.4, -0.6)
-        ax.set_xlim(0, 1.25)  # room for the number behind a bar of length 1
-        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=FONT)
+        ax.set_xlim(0, 1.25 * longest)  # room for the number behind the longest bar
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.tick_params(axis="x", labelsize=FONT)
         ax.set_xlabel("probability", fontsize=FONT)
         ax.set_ylabel("word", fontsize=FONT)
         ax.set_title(name, fontsize=FONT + 1)

@@ -61,7 +61,13 @@ class Task:
 
 
 def words_of(drawn: Sequence[Record]) -> WordTokenizer:
-    """Give a tokenizer of all words in all views of some records, and in the queries for them."""
+    """Give a tokenizer of all words in all views of some records, and in the queries for them.
+
+    >>> from course_lib.worlds.records import records
+    >>> words = words_of(records(1, torch.Generator().manual_seed(0)))
+    >>> words.decode(words.encode(["Sarah", "Perez", "knits"]))
+    'Sarah Perez <unk>'
+    """
     return WordTokenizer([*views.vocabulary(drawn), *map(retrieval.query, drawn)])
 
 

@@ -14,7 +14,8 @@ from course_lib import masks, zoo
 from tests.conftest import REFERENCE
 
 ZOO = [f"course_lib.zoo.{module.name}" for module in pkgutil.iter_modules(zoo.__path__)]
-OTHERS = [f"course_lib.{name}" for name in ("bare", "checks", "config", "costs", "training")]
+PLAIN = ("bare", "checks", "config", "costs", "prompting", "reading_tasks", "training")
+OTHERS = [f"course_lib.{name}" for name in PLAIN]
 MODULES = [*OTHERS, *REFERENCE, *ZOO]
 # These need a checkpoint on disk, which tests/zoo makes; the others are records, explained where they come from.
 WITHOUT_EXAMPLE = {"Checkpoint", "from_checkpoint", "load", "KeysValues", "Memory"}

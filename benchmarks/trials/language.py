@@ -153,25 +153,27 @@ def fifteen_or_forty_percent(seed: int) -> Figures:
 
 
 def bank_in_two_contexts(seed: int) -> Figures:
-    """Lesson 03: distance of "bank" between senses over within one, read both ways and from the left alone."""
-    encoder = train_encoder(seed)[0].encoder
-    decoder, _ = train_decoder(seed)
-    drawn = [one for one in english.bank_sentences(2000, seeded(seed)) if one.clue == "right"]
+    """Lesson 03: is the sense of "bank" in its vector? Distances, and neighbours that share no telling word."""
+    untrained = Encoder(EncoderConfig(**SIZES), seeded(seed))
+    models = {"encoder": train_encoder(seed)[0].encoder, "decoder": train_decoder(seed)[0], "untrained": untrained}
+    drawn = [one for one in english.bank_sentences(1500, seeded(seed)) if one.clue == "right"]
+    in_sense = [{word for one in drawn if one.sense == sense for word in one.sentence} for sense in ("river", "money")]
+    telling = torch.tensor(LANGUAGE.tokenizer.encode(sorted(in_sense[0] ^ in_sense[1])))
+    river = torch.tensor([one.sense == "river" for one in drawn])
     figures = {}
-    for name, model, bos in (("encoder", encoder, False), ("decoder", decoder, True)):
+    for name, model in models.items():
+        bos = name == "decoder"
         ids, mask = right_pad([LANGUAGE.tokenizer.encode(one.sentence, bos=bos, eos=True) for one in drawn], PAD)
         places = torch.tensor([one.position + bos for one in drawn])
-        river = torch.tensor([one.sense == "river" for one in drawn])
+        has = (ids[:, :, None] == telling).any(1).double()
         with torch.no_grad():
-            hidden = model.hidden(ids, mask)
-        for where, shift in (("bank", 0), ("3 words on", 3)):
-            at = (places + shift).clamp(max=ids.shape[1] - 1)
-            x = torch.nn.functional.normalize(hidden[torch.arange(len(ids)), at], dim=-1)
-            cosine = x @ x.T
-            same = river[:, None] == river
-            off = ~torch.eye(len(x), dtype=torch.bool)
-            within, between = 1 - cosine[same & off].mean(), 1 - cosine[~same].mean()
-            figures[f"{name}, {where}"] = (between / within).item()
+            x = torch.nn.functional.normalize(model.hidden(ids, mask)[torch.arange(len(ids)), places], dim=-1)
+        cosine, same, itself = x @ x.T, river[:, None] == river, torch.eye(len(x), dtype=torch.bool)
+        within, between = 1 - cosine[same & ~itself].mean(), 1 - cosine[~same].mean()
+        figures[f"{name}, between senses / within"] = (between / within).item()
+        for which, excluded in (("any neighbour", itself), ("no telling word shared", has @ has.T > 0)):
+            nearest = cosine.masked_fill(excluded, -2).argmax(-1)
+            figures[f"{name}, sense of {which}"] = (river[nearest] == river).double().mean().item()
     return figures
 
 

@@ -5,24 +5,27 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.trials.language import Figures, seeded
-from course_lib import reading_tasks
+from course_lib import prompting, reading_tasks
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
-from course_lib.generation import generate
 from course_lib.heads import MaskedLM
-from course_lib.objectives import IGNORE, mask_tokens, masked_lm_loss, token_loss
-from course_lib.padding import left_pad, right_pad
+from course_lib.objectives import mask_tokens, masked_lm_loss, token_loss
+from course_lib.padding import right_pad
+from course_lib.reading_tasks import Task
 from course_lib.training import Recipe, shuffled, train
-from course_lib.worlds import views
 from course_lib.worlds.records import Record, records
-from course_lib.worlds.special_tokens import EOS, FIRST_ORDINARY, MASK, PAD
+from course_lib.worlds.special_tokens import FIRST_ORDINARY, MASK, PAD
 from course_lib.worlds.texts import document
 from course_lib.worlds.tokenizers import WordTokenizer
 
 READ, LABELLED, TESTED_ON = 12_000, 200, 300
+PROMPT_STEPS = 800
+FORMS = {
+    "": prompting.behind,
+    ", task in front": lambda read, task: [task, ":", *read],
+}
 
 
 @cache
@@ -42,10 +45,14 @@ def sizes() -> dict[str, int]:
     return {"vocab_size": tokenizer().vocab_size, "d_model": 96, "num_layers": 2, "num_heads": 4, "d_ff": 384}
 
 
+def config() -> EncoderConfig:
+    return EncoderConfig(**sizes(), max_len=96)
+
+
 def pretrained(seed: int, steps: int) -> tuple[Encoder, float]:
     generator = seeded(seed)
     data = padded([encode(document(record).tokens) for record in records(READ, generator, "train")])
-    model = MaskedLM(Encoder(EncoderConfig(**sizes(), max_len=96), generator), generator)
+    model = MaskedLM(Encoder(config(), generator), generator)
 
     def loss(model: MaskedLM, batch: tuple[Tensor, Tensor]) -> Tensor:
         ids, mask = batch
@@ -58,70 +65,65 @@ def pretrained(seed: int, steps: int) -> tuple[Encoder, float]:
     return model.encoder, history.seconds
 
 
+def taught(
+    task: Task, body: Encoder, few: list[Record], new: list[Record], steps: int, generator: torch.Generator
+) -> float:
+    model = task.put_on(copy.deepcopy(body), generator)
+    rows = task.rows(few, tokenizer())
+    batches = shuffled(rows, min(64, len(rows[0])), generator)
+    recipe = Recipe(steps=steps, learning_rate=1.5e-3, warmup=20)
+    train(model, batches, task.loss, recipe, generator=generator, progress=False)
+    with torch.no_grad():
+        return task.score(model, task.rows(new, tokenizer()))
+
+
 def five_heads(seed: int) -> Figures:
     """Lesson 03: one pretrained encoder, five heads, each beside a rule and an encoder that was not pretrained."""
     generator = seeded(100 + seed)
     few, new = records(LABELLED, generator, "train"), records(TESTED_ON, seeded(7), "test")
     encoder, seconds = pretrained(seed, steps=400)
-    fresh = Encoder(EncoderConfig(**sizes(), max_len=96), generator)
+    bodies = {"pretrained": encoder, "fresh": Encoder(config(), generator)}
     figures = {"seconds of pretraining": seconds}
     for task in reading_tasks.TASKS:
-        for name, body in (("pretrained", encoder), ("fresh", fresh)):
-            model = task.put_on(copy.deepcopy(body), generator)
-            recipe, batches = Recipe(steps=150, learning_rate=1.5e-3, warmup=20), task.rows(few, tokenizer())
-            train(model, shuffled(batches, 64, generator), task.loss, recipe, generator=generator, progress=False)
-            with torch.no_grad():
-                figures[f"{task.name}, {name}"] = task.score(model, task.rows(new, tokenizer()))
+        for name, body in bodies.items():
+            figures[f"{task.name}, {name}"] = taught(task, body, few, new, steps=150, generator=generator)
         figures[f"{task.name}, {task.rule_name}"] = task.rule(few, new)
     return figures
+
+
+def pretraining_pays(seed: int) -> Figures:
+    """Lesson 03: three of the heads taught on 30 texts alone, on a pretrained encoder and on a fresh one."""
+    generator = seeded(100 + seed)
+    few, new = records(30, generator, "train"), records(TESTED_ON, seeded(7), "test")
+    bodies = {"pretrained": pretrained(seed, steps=400)[0], "fresh": Encoder(config(), generator)}
+    return {
+        f"{task.name}, {name}": taught(task, body, few, new, steps=100, generator=generator)
+        for task in (reading_tasks.SECTOR, reading_tasks.NAMES, reading_tasks.ANSWER)
+        for name, body in bodies.items()
+    }
 
 
 def three_tasks_by_prompt(seed: int) -> Figures:
     """Lesson 04: one small decoder classifies, translates and extracts, told by the prompt alone what to do."""
     generator = seeded(seed)
-
-    def examples(some: list[Record]) -> dict[str, list[tuple[list[int], list[int]]]]:
-        made: dict[str, list[tuple[list[int], list[int]]]] = {"sector": [], "german": [], "city": []}
-        for record in some:
-            text, label = views.sector(record)
-            made["sector"].append((text, [views.SECTOR_NAMES[label]]))
-            pair = views.translate(record)
-            made["german"].append((pair.source, pair.target))
-            question = next(one for one in views.questions(record) if one.fact == "city")
-            made["city"].append((text, question.answer))
-        return made
-
-    words = WordTokenizer([tokenizer().tokens[FIRST_ORDINARY:], [*views.SECTOR_NAMES, "sector", "german", "city", ":"]])
-    written = {
-        task: [(words.encode([*text, task, ":"]), words.encode(answer, eos=True)) for text, answer in pairs]
-        for task, pairs in examples(records(6000, generator, "train")).items()
-    }
-    rows = [prompt + answer for pairs in written.values() for prompt, answer in pairs]
-    asked = [len(prompt) for pairs in written.values() for prompt, _ in pairs]
-    ids, mask = right_pad(rows, PAD)
-    wanted = F.pad(ids[:, 1:], (0, 1)).masked_fill(~F.pad(mask[:, 0, 0, 1:], (0, 1)), IGNORE)
-    for row, prompt in zip(wanted, asked, strict=True):
-        row[: prompt - 1] = IGNORE  # only answers are learned
+    learned_from, asked = records(6000, generator, "train"), records(TESTED_ON, seeded(7), "test")
+    words = prompting.words_of(learned_from)
     model = Decoder(DecoderConfig(**sizes() | {"vocab_size": words.vocab_size}, max_len=128), generator)
-    recipe = Recipe(steps=500, learning_rate=3e-3, warmup=50)
+    recipe = Recipe(steps=PROMPT_STEPS, learning_rate=3e-3)
     history = train(
         model,
-        shuffled((ids, mask, wanted), 64, generator),
-        lambda m, b: token_loss(m(b[0], b[1]), b[2]),
+        shuffled(prompting.rows(learned_from, words), 64, generator),
+        lambda model, batch: token_loss(model(*batch[:2]), batch[2]),
         recipe,
         generator=generator,
         progress=False,
     )
     figures = {"seconds": history.seconds}
-    forms = {"": lambda text, task: [*text, task, ":"], ", task in front": lambda text, task: [task, ":", *text]}
-    for task, pairs in examples(records(300, seeded(7), "test")).items():
-        answers, _ = right_pad([words.encode(answer, eos=True) for _, answer in pairs], PAD)
-        for form, build in forms.items():  # only the first was learned
-            prompts, prompt_mask = left_pad([words.encode(build(text, task)) for text, _ in pairs], PAD)
-            out = generate(model, prompts, answers.shape[1], mask=prompt_mask, stop_ids=EOS, pad_id=PAD)
-            out = F.pad(out, (0, answers.shape[1] - out.shape[1]), value=PAD)
-            figures[f"{task}, exact{form}"] = (out == answers).all(-1).double().mean().item()
+    for task in prompting.RULES:
+        for name, form in FORMS.items():
+            figures[f"{task}, exact{name}"] = prompting.exactly_right(model, words, asked, task, form)
+        figures[f"{task}, rule"] = prompting.by_rule(asked, task)
     return figures
 
 
-EXPERIMENTS = (five_heads, three_tasks_by_prompt)
+EXPERIMENTS = (five_heads, pretraining_pays, three_tasks_by_prompt)

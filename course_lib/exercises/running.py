@@ -143,7 +143,7 @@ def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[O
 
 
 def _run_case(side: RunSide, student: Any, case: Case, seed: int) -> Observation:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a call for each kind of GPU
     inputs = [value for value in (*case.args, *case.kwargs.values()) if isinstance(value, Tensor)]
     before = [value.detach().clone() for value in inputs]
     try:

@@ -38,6 +38,7 @@ MODULES = (
     "padding",
     "plots",
     "positions",
+    "prompting",
     "reading_tasks",
     "seq2seq",
     "spans",

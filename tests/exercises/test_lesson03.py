@@ -64,10 +64,10 @@ def test_right_answers_give_what_a_pencil_gives(exercise: Exercise, args: tuple[
 
 def test_points_and_effort_are_as_the_lesson_says():
     assert [(ex.side.name, ex.points, ex.difficulty, ex.minutes) for ex in LESSON] == [
-        ("mask_tokens", 7, 4, 15),
-        ("masked_lm_loss", 3, 2, 8),
-        ("pool", 4, 3, 12),
-        ("best_span", 4, 3, 12),
+        ("mask_tokens", 7, 4, 12),
+        ("masked_lm_loss", 3, 2, 6),
+        ("pool", 4, 3, 10),
+        ("best_span", 4, 3, 10),
         ("token_labels", 4, 2, 6),
     ]
     assert not any(exercise.optional for exercise in LESSON)

@@ -72,7 +72,7 @@ MASKING = Exercise(
     core=CORE,
     judge=Symptoms(SYMPTOMS, make_survey),
     difficulty=4,
-    minutes=15,
+    minutes=12,
     misconceptions={
         "all selected tokens become the mask token": Misconception(
             masker(fates=lambda lot: (lot < 1, lot < 0)),
