@@ -60,25 +60,22 @@ def _sentences(generator: torch.Generator, rows: int, seq: int, vocab: int) -> t
 
 def _mask_cases(generator: torch.Generator) -> list[Case]:
     rows, seq, often = _shuffled(generator, 101, 103, 107)
-    cases = []
-    for group, shape, vocab, kwargs in (
-        (TEXT, (rows, seq), 29, {}),
-        (OFTEN, (often, 157), 9, {"rate": 0.85}),
-        (NARROW, (7, 59), 29, {"rate": 0.5}),
-        (TWICE, (7, 53), 29, {"rate": 0.5}),
-    ):
+
+    def case(group: str, shape: tuple[int, int], vocab: int, **kwargs: float) -> Case:
         ids, mask_id, special_ids = _sentences(generator, *shape, vocab)
         more = "".join(f", {name}={value}" for name, value in kwargs.items())
-        ids = ids.int() if group == NARROW else ids
-        kind = f"{'int32 ' * (group == NARROW)}ids {shape}"
-        shown = f"mask_tokens(ids, {mask_id}, {vocab}, {special_ids}{more}, generator=generator) with {kind}"
+        ids, kind = (ids.int(), "int32 ids") if group == NARROW else (ids, "ids")
+        shown = f"mask_tokens(ids, {mask_id}, {vocab}, {special_ids}{more}, generator=generator) with {kind} {shape}"
         seed = _between(generator, 0, 10**6)
-        cases.append(Case(group, shown, (ids, mask_id, vocab, special_ids), {**kwargs, "seed": seed}))
+        return Case(group, shown, (ids, mask_id, vocab, special_ids), {**kwargs, "seed": seed})
+
+    cases = [case(TEXT, (rows, seq), 29), case(OFTEN, (often, 157), 9, rate=0.85), case(TWICE, (7, 53), 29, rate=0.5)]
     mask_id, *ordinary = _shuffled(generator, 0, 1, 2)
     ids = _choose(generator, ordinary, (often, 167))
     shown = f"mask_tokens(ids, {mask_id}, 3, rate=0.9, generator=generator) with ids {tuple(ids.shape)}"
     seed = _between(generator, 0, 10**6)
-    return [*cases, Case(FEW, shown, (ids, mask_id, 3), {"rate": 0.9, "seed": seed})]
+    few = Case(FEW, shown, (ids, mask_id, 3), {"rate": 0.9, "seed": seed})
+    return [*cases, few, case(NARROW, (11, 59), 29, rate=0.5)]
 
 
 def _call_masking(student: Callable[..., Any], case: Case) -> Any:
