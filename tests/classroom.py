@@ -147,9 +147,18 @@ def _helpers(tree: ast.Module) -> list[str]:
         elif isinstance(statement, ast.ImportFrom) and ".bank." in statement.module:
             module = ROOT / f"{statement.module.replace('.', '/')}.py"
             helpers += _helpers(ast.parse(module.read_text(encoding="utf-8")))
+        elif isinstance(statement, ast.ImportFrom) and statement.module.startswith("course_lib."):
+            helpers += _constants(statement)
         elif not _is_ours(statement):
             helpers.append(ast.unparse(statement))
     return helpers
+
+
+def _constants(statement: ast.ImportFrom) -> list[str]:
+    """The numbers that a bank takes from the course, such as IGNORE, written out."""
+    module = importlib.import_module(statement.module)
+    values = {alias.asname or alias.name: getattr(module, alias.name) for alias in statement.names}
+    return [f"{name} = {value!r}" for name, value in values.items() if isinstance(value, int | float)]
 
 
 def _is_ours(statement: ast.stmt) -> bool:

@@ -26,6 +26,7 @@ REFERENCE = [
     "course_lib.objectives",
     "course_lib.padding",
     "course_lib.positions",
+    "course_lib.prompting",
     "course_lib.seq2seq",
     "course_lib.spans",
 ]
