@@ -96,7 +96,7 @@ POOL = Exercise(
             "For 'first' you give the last real token, and for 'last' the first.",
         ),
         "one axis too many": Misconception(
-            lambda hidden, mask=None, how="mean": heads.pool(hidden, mask, how)[:, None],
+            lambda hidden, mask=None, how="mean": pooler()(hidden, mask, how)[:, None],
             "Your answer has the shape (batch, 1, d_model). Leave the axis of the tokens away: sum(1) does, an index "
             "does, keepdim=True does not.",
         ),
