@@ -76,6 +76,7 @@ def rows(
     """Give ids, their padding mask, and the next token at each place: IGNORE up to the colon, where the answer begins.
 
     There are as many rows for a record as tasks.
+    Shapes: returns (batch, seq), (batch, 1, 1, seq) and (batch, seq).
 
     >>> from course_lib.worlds.records import records
     >>> drawn = records(2, torch.Generator().manual_seed(0))
@@ -95,6 +96,8 @@ def rows(
 @torch.no_grad()
 def answers(model: Decoder, words: WordTokenizer, prompts: Sequence[list[str]], most: int) -> Int[Tensor, "batch most"]:
     """Write what comes after each prompt, the likeliest token each time: at most `most` tokens, padded with PAD.
+
+    Shapes: returns (batch, most).
 
     >>> from course_lib.decoder import DecoderConfig
     >>> words = WordTokenizer([["who", "?"]])

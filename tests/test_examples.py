@@ -21,8 +21,13 @@ MODULES = [*OTHERS, *REFERENCE, *ZOO]
 WITHOUT_EXAMPLE = {"Checkpoint", "from_checkpoint", "load", "KeysValues", "Memory"}
 # What no paper describes, since it is our own or plain bookkeeping.
 OUR_OWN = {
+    "answers",
+    "behind",
+    "by_rule",
     "combine_masks",
     "count_positions",
+    "exactly_right",
+    "examples",
     "generate",
     "join_spans",
     "last_rows",
@@ -30,7 +35,9 @@ OUR_OWN = {
     "left_pad",
     "mask_and_positions",
     "right_pad",
+    "rows",
     "stream",
+    "words_of",
 }
 
 

@@ -40,12 +40,14 @@ SHOWN_FEEDBACK = ("0-ada", "0-bob", "friendly-tensor-subclass", "evidence-first"
                   "script-in-markdown", "garbage-collector", "edited-grade-cell", "colours-without-end",
                   "markdown-that-takes-forever")  # fmt: skip
 GRADER = """
-import os, resource, sys
+import re
+from pathlib import Path
 from click.testing import CliRunner
 from course_lib.cli import main
 done = CliRunner().invoke(main, ["grade", "01", "--workers", "2"])
 print(done.output)
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+status = Path("/proc/self/status").read_text()  # getrusage would count what the process was forked from
+print("PEAK", int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024)
 """
 
 
