@@ -5,6 +5,7 @@ from torch import Tensor
 
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
+from course_lib.filling import fill_masks
 from course_lib.generation import generate
 from course_lib.heads import MaskedLM
 from course_lib.masks import create_bidirectional_mask
@@ -97,15 +98,21 @@ def decoder_and_entropy(seed: int) -> Figures:
 
 
 def ways_to_draw(seed: int) -> Figures:
-    """Lesson 04: of 500 sentences drawn in each way, how many are in the language, and how many are different."""
+    """Lesson 04: of 500 sentences drawn in each way, how many are in the language, how many are different.
+
+    And how surprising those in the language are to the language itself, in nats a token.
+    """
     model, _ = train_decoder(seed)
     ways = [{"temperature": heat} for heat in (0.0, 0.5, 1.0, 1.5, 2.0)]
     ways += [{"temperature": heat} | cut for heat in (1.0, 1.5) for cut in ({"top_k": 5}, {"top_p": 0.9})]
     figures = {}
     for way in ways:
         written, name = write(model, 500, seeded(seed), **way), ", ".join(f"{k} {v}" for k, v in way.items())
-        figures[f"{name}: in language"] = share_in_language(written)
+        chances = LANGUAGE.log_probability(written)
+        correct = chances.isfinite()
+        figures[f"{name}: in language"] = correct.double().mean().item()
         figures[f"{name}: different"] = len(written.unique(dim=0)) / len(written)
+        figures[f"{name}: surprise"] = (-chances[correct].sum() / (written[correct] != PAD).sum()).item()
     return figures
 
 
@@ -183,24 +190,11 @@ def masks_filled_step_by_step(seed: int) -> Figures:
     generator = seeded(seed)
     lengths = sentences(1000, seeded(20_000 + seed), bos=False)[1]
     figures = {"seconds": history.seconds}
-    for steps in (1, 4, 100):
-        ids = torch.where(lengths[:, 0, 0], MASK, PAD)
-        last = lengths[:, 0, 0].sum(-1) - 1
-        ids[torch.arange(len(ids)), last] = EOS
-        for step in range(steps):
-            hidden = ids == MASK
-            if not hidden.any():
-                break
-            with torch.no_grad():
-                logits = model(ids, lengths)
-            logits[..., :FIRST_ORDINARY] = -torch.inf
-            probabilities = logits.softmax(-1)
-            drawn = torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view_as(ids)
-            sure = probabilities.gather(-1, drawn[..., None])[..., 0].masked_fill(~hidden, -1)
-            count = (hidden.sum(-1) / max(steps - step, 1)).ceil().long()
-            rank = sure.argsort(-1, descending=True).argsort(-1)
-            ids = torch.where(hidden & (rank < count[:, None]), drawn, ids)
-        figures[f"in language, {steps} steps"] = share_in_language(ids)
+    hidden = torch.where(lengths[:, 0, 0], MASK, PAD)
+    hidden[torch.arange(len(hidden)), lengths[:, 0, 0].sum(-1) - 1] = EOS
+    for steps in (1, 4, hidden.shape[1]):
+        written = fill_masks(model, hidden, lengths, steps, generator)
+        figures[f"in language, {steps} steps"] = share_in_language(written)
     return figures
 
 
