@@ -37,11 +37,13 @@ SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (ORANGE,
 FONT = 11
 
 
-def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
+def plot_masks(
+    masks: Mapping[str, Tensor], tokens: Sequence[str], says: tuple[str, str] = ("may attend", "may not")
+) -> Figure:
     """Draw masks as grids: a row for each query, a column for each key, filled where it may attend.
 
     masks: title -> boolean mask, True = may attend, broadcastable to (1, 1, n, n).
-    tokens: the n tokens along both axes.
+    tokens: the n tokens along both axes. says: what True and False mean, for the legend.
     Raises ValueError if there is no mask, or if one has more than one batch element or head.
     """
     if not masks:
@@ -55,8 +57,8 @@ def plot_masks(masks: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
             for j in range(n):
                 _write(ax, i, j, "✓" if grid[i, j] else "·", "white" if grid[i, j] else INK)
         _label(ax, tokens, tokens, title)
-    allowed = Patch(facecolor=BLUE, label="✓ may attend")
-    forbidden = Patch(facecolor=PALE, edgecolor=INK, label="· may not")
+    allowed = Patch(facecolor=BLUE, label=f"✓ {says[0]}")
+    forbidden = Patch(facecolor=PALE, edgecolor=INK, label=f"· {says[1]}")
     fig.legend(handles=[allowed, forbidden], loc="lower center", ncols=2, frameon=False, fontsize=FONT)
     return _finish(fig, bottom=0.45)
 
