@@ -19,6 +19,7 @@ REFERENCE = [
     "course_lib.decoder",
     "course_lib.denoising",
     "course_lib.encoder",
+    "course_lib.filling",
     "course_lib.generation",
     "course_lib.heads",
     "course_lib.leaks",
