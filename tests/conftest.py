@@ -16,6 +16,7 @@ REFERENCE = [
     "course_lib.blocks",
     "course_lib.cache",
     "course_lib.cached",
+    "course_lib.cheating",
     "course_lib.decoder",
     "course_lib.denoising",
     "course_lib.encoder",
