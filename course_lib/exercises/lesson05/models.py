@@ -11,9 +11,16 @@ from course_lib import masks
 
 __all__ = [
     "ANOTHER",
+    "BALANCED",
+    "BLIND",
     "CURRENT",
+    "FAINT",
     "KNOWN",
+    "LEVEL",
+    "PLAIN",
+    "RARE",
     "TWO_AHEAD",
+    "added",
     "first_and_own",
     "logits_by_table",
     "next_token_said",
@@ -24,8 +31,27 @@ __all__ = [
     "writing",
 ]
 
+# The models of find_leak are all one function and differ in their numbers alone: each token adds numbers of its own to
+# the logits of each position, as a table says. What it adds has few bits, so that no sum is ever rounded.
+PLAIN, FAINT, LEVEL, BALANCED, RARE, BLIND = range(6)
 # What a model of copy_rate says where it does not copy.
 ANOTHER, CURRENT, TWO_AHEAD, KNOWN = range(4)
+
+
+def added(generator: torch.Generator, n: int, vocab: int, kind: int) -> Tensor:
+    """Draw what a token adds to logits ahead of it, (n, vocab, n, vocab) from place and id to position and logit."""
+    if kind in (PLAIN, RARE, BLIND):
+        drawn = torch.randn(n, vocab, n, vocab, generator=generator, dtype=torch.float64)
+        return drawn.sign() * ((drawn.abs() + 0.5) * 16).round() / 16
+    orders = [torch.randperm(vocab, generator=generator) + 1.0 for _ in range(n)]
+    steps = torch.stack(orders).double()[:, :, None, None].repeat(1, 1, n, vocab)  # another one for each id
+    signs = torch.randn(1, 1, n, vocab, generator=generator, dtype=torch.float64).sign()
+    if kind == FAINT:
+        return steps * signs * 2.0**-19
+    if kind == BALANCED:
+        signs = torch.zeros(vocab, dtype=torch.float64)
+        signs[:2] = torch.tensor([1.0, -1.0])
+    return steps / 4 * (1 if kind == LEVEL else signs)
 
 
 def logits_by_table(

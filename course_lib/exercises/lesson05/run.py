@@ -13,9 +13,16 @@ from course_lib.blocks import GatedFeedForward, PostNorm
 from course_lib.decoder import DecoderConfig
 from course_lib.exercises.lesson05.models import (
     ANOTHER,
+    BALANCED,
+    BLIND,
     CURRENT,
+    FAINT,
     KNOWN,
+    LEVEL,
+    PLAIN,
+    RARE,
     TWO_AHEAD,
+    added,
     first_and_own,
     logits_by_table,
     next_token_said,
@@ -50,27 +57,6 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-# The models of find_leak are all one function and differ in their numbers alone: each token adds numbers of its own to
-# the logits of each position, as a table says. What it adds has few bits, so that no sum is ever rounded.
-PLAIN, FAINT, LEVEL, BALANCED, RARE, BLIND = range(6)
-
-
-def _added(generator: torch.Generator, n: int, vocab: int, kind: int) -> Tensor:
-    """Draw what a token adds to logits ahead of it, (n, vocab, n, vocab) from place and id to position and logit."""
-    if kind in (PLAIN, RARE, BLIND):
-        drawn = _normal(generator, n, vocab, n, vocab)
-        return drawn.sign() * ((drawn.abs() + 0.5) * 16).round() / 16
-    orders = [torch.randperm(vocab, generator=generator) + 1.0 for _ in range(n)]
-    steps = torch.stack(orders).double()[:, :, None, None].repeat(1, 1, n, vocab)  # another one for each id
-    signs = _normal(generator, 1, 1, n, vocab).sign()
-    if kind == FAINT:
-        return steps * signs * 2.0**-19
-    if kind == BALANCED:
-        signs = torch.zeros(vocab, dtype=torch.float64)
-        signs[:2] = torch.tensor([1.0, -1.0])
-    return steps / 4 * (1 if kind == LEVEL else signs)
-
-
 def _leak_case(
     generator: torch.Generator,
     group: str,
@@ -100,7 +86,7 @@ def _leak_case(
         ids[:, 1:] = torch.randint(2, vocab - 2, (n - 1,), generator=generator)  # alike in all rows
     pairs = torch.tensor([[(j <= i and past(i, j), j > i and leak(i, j)) for i in range(n)] for j in range(n)])
     table = (_normal(generator, n, vocab, n, vocab) * 4).round() / 16 * pairs[:, None, :, None, 0]
-    ahead = _added(generator, n, vocab, kind) * pairs[:, None, :, None, 1]
+    ahead = added(generator, n, vocab, kind) * pairs[:, None, :, None, 1]
     if shows:
         for j, i in pairs[..., 1].nonzero().tolist():
             token = shows(vocab, ids[:, j], i, j)

@@ -156,7 +156,7 @@ def by_bits(model, ids, vocab_size):
     for j in range(1, seq):
         for step in range(1, vocab_size):
             changed = ids + step * (torch.arange(seq) == j)
-            leak[:j, j] += (bits(changed % vocab_size) - before)[:, :j].abs().amax((0, 2))
+            leak[:j, j] += (bits(changed % vocab_size) != before)[:, :j].sum((0, 2))
     return leak > 0
 
 
