@@ -27,6 +27,7 @@ from course_lib.exercises.lesson05.bank.miscounts import (
     any_id,
     as_doubles,
     divides_by_nothing,
+    drawn_again_once,
     drawn_at_t,
     drawn_once,
     is_among,
@@ -238,6 +239,8 @@ COPY = Exercise(
         "the drawn id may be the original": (
             counter(draw=lambda tokens, vocab, g: (tokens + torch.randint(vocab, tokens.shape, generator=g)) % vocab),
             counter(draw=lambda tokens, vocab, g: (torch.rand(tokens.shape, generator=g) * vocab).long()),
+            counter(draw=lambda tokens, vocab, g: torch.randint(vocab - 1, tokens.shape, generator=g)),
+            counter(draw=drawn_again_once),
         ),
         "some ids are never drawn": (counter(draw=stepping(2, 0)), counter(draw=stepping(1, -2))),
         "some ids are drawn more often": (counter(draw=kept_in_range),),
@@ -259,13 +262,13 @@ COPY = Exercise(
         "a tensor instead of a float": (counter(give=lambda copies: copies.float().mean()),),
     },
     alternatives=[
+        by_a_column_of_ids,
         by_row,
         by_one_large_batch,
         by_rejection,
         by_weights,
         by_filling,
         by_choice,
-        by_a_column_of_ids,
     ],
     hints=(
         "A model that predicts well and one that copies both say the right token. What could you do to the text so "

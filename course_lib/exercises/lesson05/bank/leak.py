@@ -4,7 +4,7 @@ import torch
 
 from course_lib import cheating
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality, Misconception
+from course_lib.exercises.judging import Equality, Misconception, Pattern
 from course_lib.exercises.lesson05 import run
 from course_lib.exercises.lesson05.bank.finders import (
     by_batch,
@@ -26,6 +26,7 @@ from course_lib.exercises.lesson05.bank.slips import (
     as_a_square_of_rows,
     ask_the_last,
     blame_all,
+    by_value_in_place,
     close,
     counts,
     every_id,
@@ -66,16 +67,34 @@ def _explain(case):
     return "this model is causal: no later token moves any logit"
 
 
+class ApartFromNan(Equality):
+    """Equality, where nan, and a model that writes into ids, have no say in the name of a mistake that shows elsewhere.
+
+    Who has not thought of them makes other mistakes as well, and it is these that should be named.
+    """
+
+    def telling(self, mine: Pattern) -> list[int]:
+        return super().telling(_elsewhere(mine) or mine)
+
+    def alike(self, mine: Pattern, theirs: Pattern) -> float:
+        mine = _elsewhere(mine) or mine
+        return super().alike(mine, _elsewhere(theirs) or theirs)
+
+
+def _elsewhere(pattern: Pattern) -> Pattern:
+    return {key: wrong for key, wrong in pattern.items() if not key or wrong.group not in (run.NAN, run.UNTOUCHED)}
+
+
 LEAK = Exercise(
     side=run.LEAK,
     reference=cheating.find_leak,
     groups={
         "which position reads which later token": 2,
         "faint, rare and hidden leaks": 2,
-        "logits of minus infinity, and nan": 1,
+        run.NAN: 1,
         run.UNTOUCHED: 1,
     },
-    judge=Equality(untouched=run.UNTOUCHED, explain=_explain),
+    judge=ApartFromNan(untouched=run.UNTOUCHED, explain=_explain),
     difficulty=4,
     minutes=18,
     misconceptions={
@@ -252,6 +271,8 @@ LEAK = Exercise(
             finder(change=rest(set_to_one)),
         ),
         "the diagonal is counted": (finder(mark=marking(lambda j: slice(j + 1))),),
+        "ids are changed in place": (by_value_in_place(lambda ids: ids),),
+        "the changes pile up": (by_value_in_place(lambda ids: ids.clone()),),
         "the past is counted": (finder(mark=marking(lambda j: slice(None))),),
         "only the past is counted": (
             finder(mark=marking(lambda j: slice(j + 1, None))),
@@ -294,6 +315,10 @@ LEAK = Exercise(
             finder(others=lambda tokens, vocab: [tokens + 1]),
             finder(others=one(lambda tokens, vocab: torch.full_like(tokens, vocab))),
             finder(others=one(lambda tokens, vocab: torch.full_like(tokens, -1))),
+        ),
+        "a nan that appears is missed": (
+            finder(differ=lambda a, b: (a - b).abs().amax(-1) > 0),
+            finder(differ=lambda a, b: ((a - b).abs().amax((0, 2)) > 0).expand(len(a), -1)),
         ),
         "one answer instead of a table": (lambda model, ids, vocab_size: right(model, ids, vocab_size).any(),),
         "a list of pairs instead of a table": (

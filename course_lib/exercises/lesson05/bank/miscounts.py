@@ -14,6 +14,7 @@ __all__ = [
     "as_doubles",
     "at_t",
     "divides_by_nothing",
+    "drawn_again_once",
     "drawn_at_t",
     "drawn_once",
     "is_among",
@@ -79,6 +80,11 @@ def drawn_at_t(model, ids, vocab_size, generator=None):
 
 def any_id(tokens, vocab, generator):
     return torch.randint(vocab, tokens.shape, generator=generator)
+
+
+def drawn_again_once(tokens, vocab, generator):
+    first, second = (torch.randint(vocab, tokens.shape, generator=generator) for _ in range(2))
+    return torch.where(first == tokens, second, first)
 
 
 def stepping(low, high):

@@ -176,6 +176,10 @@ REPAIR = Exercise(
             _fixer(lengths=range(1, 16)),
             "A mask that looks ahead at 16 tokens alone passes: range(1, 16) ends with 15.",
         ),
+        "a mask of no tokens is asked for": Misconception(
+            _fixer(lengths=range(16)),
+            "range(16) begins with 0, and there is no mask of no tokens. Lengths from 1 to 16 are range(1, 17).",
+        ),
         "all lengths must look ahead": Misconception(
             _fixer(lengths=range(2, 17), leaks=all),
             "You repair a mask if it looks ahead at every length. One length is enough: any, not all.",
@@ -272,6 +276,7 @@ REPAIR = Exercise(
             *(_fixer(lengths=range(*ends)) for ends in ((1, 3), (1, 5), (1, 11), (8, 17))),
             _fixer(lengths=(4, 8, 16)),
         ),
+        "a mask of no tokens is asked for": (_fixer(lengths=range(17)),),
         "the new mask is not boolean": (_fixer(new=_made_of(lambda mask: mask.tril().long())),),
         "a mask in place of a function": (_fixer(new=create_causal_mask(8)),),
         "the mask alone comes back": (

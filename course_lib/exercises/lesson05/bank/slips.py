@@ -11,6 +11,7 @@ __all__ = [
     "as_a_square_of_rows",
     "ask_the_last",
     "blame_all",
+    "by_value_in_place",
     "close",
     "counts",
     "every_id",
@@ -118,6 +119,20 @@ def in_place(restart):
         for j in range(1, seq):
             for _ in range(1, vocab_size):
                 changed[:, j] = (changed[:, j] + 1) % vocab_size
+                leak[:j, j] |= finite(torch.ne)(before, model(changed.clone()))[:, :j].any(0)
+        return leak
+
+    return find_leak
+
+
+def by_value_in_place(restart):
+    def find_leak(model, ids, vocab_size):
+        changed = restart(ids)
+        before, seq = model(ids.clone()), ids.shape[1]
+        leak = torch.zeros(seq, seq, dtype=torch.bool)
+        for j in range(1, seq):
+            for value in range(vocab_size):
+                changed[:, j] = value
                 leak[:j, j] |= finite(torch.ne)(before, model(changed.clone()))[:, :j].any(0)
         return leak
 
