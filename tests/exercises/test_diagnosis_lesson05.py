@@ -166,6 +166,20 @@ def how_well_it_predicts(model, ids, vocab_size, generator=None):
     return (model(ids).argmax(-1)[:, :-1] == ids[:, 1:]).float().mean().item()
 
 
+def one_row_at_a_time(model, ids, vocab_size, generator=None):
+    if ids.shape[1] < 2:
+        raise ValueError("one token")
+    hits = total = 0
+    for row in ids.tolist():
+        for t in range(len(row) - 1):
+            new = int(torch.randint(vocab_size - 1, (), generator=generator))
+            new += new >= row[t + 1]
+            question = torch.tensor([[*row[: t + 1], new, *row[t + 2 :]]])
+            hits += int(model(question)[0, t].argmax()) == new
+            total += 1
+    return hits / total
+
+
 def redrawn_once(old, vocab, generator):
     """Draws again where the original came, and takes what comes then."""
     new = torch.randint(vocab, old.shape, generator=generator)
@@ -319,6 +333,7 @@ RIGHT: list[tuple[Exercise, Callable[..., Any]]] = [
     (LEAK, row_by_row),
     (COPY, counts()),
     (COPY, counts(draw=until_another)),
+    (COPY, one_row_at_a_time),
     (COPY, counts(copied=lambda logits, drawn, old: logits.softmax(-1).max(-1).indices == drawn)),
     (COPY, counts(give=lambda copies, total: float(np.float64(int(copies)) / total))),
     (COPY, counts(give=lambda copies, total: np.float64(int(copies)) / total)),

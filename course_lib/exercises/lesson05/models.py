@@ -19,6 +19,7 @@ __all__ = [
     "LEVEL",
     "PLAIN",
     "RARE",
+    "SINGLE",
     "TWO_AHEAD",
     "added",
     "first_and_own",
@@ -33,7 +34,7 @@ __all__ = [
 
 # The models of find_leak are all one function and differ in their numbers alone: each token adds numbers of its own to
 # the logits of each position, as a table says. What it adds has few bits, so that no sum is ever rounded.
-PLAIN, FAINT, LEVEL, BALANCED, RARE, BLIND = range(6)
+PLAIN, FAINT, LEVEL, BALANCED, SINGLE, RARE, BLIND = range(7)
 # What a model of copy_rate says where it does not copy.
 ANOTHER, CURRENT, TWO_AHEAD, KNOWN = range(4)
 
@@ -48,9 +49,9 @@ def added(generator: torch.Generator, n: int, vocab: int, kind: int) -> Tensor:
     signs = torch.randn(1, 1, n, vocab, generator=generator, dtype=torch.float64).sign()
     if kind == FAINT:
         return steps * signs * 2.0**-19
-    if kind == BALANCED:
+    if kind in (BALANCED, SINGLE):
         signs = torch.zeros(vocab, dtype=torch.float64)
-        signs[:2] = torch.tensor([1.0, -1.0])
+        signs[:2] = torch.tensor([1.0, -1.0 if kind == BALANCED else 0.0])
     return steps / 4 * (1 if kind == LEVEL else signs)
 
 

@@ -21,6 +21,7 @@ from course_lib.exercises.lesson05.models import (
     LEVEL,
     PLAIN,
     RARE,
+    SINGLE,
     TWO_AHEAD,
     added,
     first_and_own,
@@ -158,7 +159,7 @@ def _leak_cases(generator: torch.Generator) -> list[Case]:
         hid("feels one id alone of each later token", (1, 3, 17), lambda i, j: True, kind=RARE, shows=_hidden_id),
         hid("feels all ids of a later token but one", (1, 3, 17), lambda i, j: True, kind=BLIND, shows=_hidden_id),
         hid("feels one id alone of each later token", (2, 4, 11), lambda i, j: True, kind=RARE, shows=_id_at_an_end),
-        hid("leaks in the first row alone", (3, small, 5), leak=some, opens=slice(0, 1)),
+        hid("leaks in the first row alone, to one logit", (3, small, 5), some, kind=SINGLE, opens=slice(0, 1)),
         hid("leaks in the last row alone", (3, small, 5), leak=some, opens=slice(2, 3)),
         _leak_case(generator, NAN, "is causal, and some logits are not finite", (batch, large, 5), odd=True),
         _leak_case(
@@ -227,7 +228,7 @@ def _copy_cases(generator: torch.Generator) -> list[Case]:
         case("says the token after next", (other, large, vocab[0]), copies=lambda row, t: False, else_=TWO_AHEAD),
         case("copies a single new token", (other, small, vocab[0]), alone=True),
         case("says the next token", (batch, 2, vocab[1]), copies=lambda row, t: row < 2),
-        case("knows the text by heart", (1, 5, DRAWS_VOCAB), lambda row, t: False, False, KNOWN, DRAWN, True),
+        case("knows the text by heart", (1, 5, DRAWS_VOCAB), lambda row, t: False, False, KNOWN, DRAWN),
         case("says the next token", (other, small, vocab[1]), group=FORM, mixed=True),
         case("says the next token", (batch, 1, vocab[0]), group=FORM),
     ]

@@ -6,11 +6,9 @@ __all__ = [
     "asked",
     "at_position",
     "by_a_column_of_ids",
-    "by_choice",
     "by_filling",
     "by_one_large_batch",
-    "by_rejection",
-    "by_row",
+    "by_skipping",
     "by_weights",
     "counter",
     "even",
@@ -94,19 +92,6 @@ def in_place(restart):
     return copy_rate
 
 
-def by_row(model, ids, vocab_size, generator=None):
-    asked(ids)
-    hits = total = 0
-    for row in ids.tolist():
-        for t in range(len(row) - 1):
-            new = int(torch.randint(vocab_size - 1, (), generator=generator))
-            new += new >= row[t + 1]
-            question = torch.tensor([[*row[: t + 1], new, *row[t + 2 :]]])
-            hits += int(model(question)[0, t].argmax()) == new
-            total += 1
-    return hits / total
-
-
 def by_one_large_batch(model, ids, vocab_size, generator=None):
     batch, seq = ids.shape
     if seq == 1:
@@ -117,19 +102,6 @@ def by_one_large_batch(model, ids, vocab_size, generator=None):
     many[t, :, t + 1] = (many[t, :, t + 1] + steps) % vocab_size
     said = model(many.flatten(0, 1)).argmax(-1).unflatten(0, (seq - 1, batch))
     return float((said[t, :, t] == many[t, :, t + 1]).float().mean())
-
-
-def by_rejection(model, ids, vocab_size, generator=None):
-    asked(ids)
-    copies, (batch, seq) = 0, ids.shape
-    for j in range(1, seq):
-        new = ids[:, j].clone()
-        while (new == ids[:, j]).any():
-            again = torch.randint(0, vocab_size, (batch,), generator=generator)
-            new = torch.where(new == ids[:, j], again, new)
-        changed = torch.cat((ids[:, :j], new[:, None], ids[:, j + 1 :]), dim=1)
-        copies += int((model(changed)[:, j - 1].max(-1).indices == new).sum())
-    return copies / batch / (seq - 1)
 
 
 def by_weights(model, ids, vocab_size, generator=None):
@@ -155,18 +127,6 @@ def by_filling(model, ids, vocab_size, generator=None):
     return copied.sum().item() / copied.numel()
 
 
-def by_choice(model, ids, vocab_size, generator=None):
-    asked(ids)
-    copies = []
-    for t in range(ids.shape[1] - 1):
-        question = ids.clone()
-        for b in range(len(ids)):
-            others = [token for token in range(vocab_size) if token != ids[b, t + 1]]
-            question[b, t + 1] = others[int(torch.randint(len(others), (1,), generator=generator))]
-        copies += (model(question).argmax(-1)[:, t] == question[:, t + 1]).tolist()
-    return sum(copies) / len(copies)
-
-
 def by_a_column_of_ids(model, ids, vocab_size, generator=None):
     (batch, seq), copies = ids.shape, 0
     if seq < 2:
@@ -177,3 +137,14 @@ def by_a_column_of_ids(model, ids, vocab_size, generator=None):
         changed = (ids + steps * place[t + 1]) % vocab_size
         copies += torch.eq(model(changed)[:, t].argsort(-1)[:, -1], changed[:, t + 1]).sum().item()
     return copies / (batch * (seq - 1))
+
+
+def by_skipping(model, ids, vocab_size, generator=None):
+    asked(ids)
+    copied = []
+    for j in range(1, ids.shape[1]):
+        new = torch.randint(vocab_size - 1, (len(ids),), generator=generator)
+        new[new >= ids[:, j]] += 1
+        changed = torch.cat((ids[:, :j], new[:, None], ids[:, j + 1 :]), dim=1)
+        copied += (model(changed)[:, j - 1].max(-1).indices == new).tolist()
+    return sum(copied) / len(copied)

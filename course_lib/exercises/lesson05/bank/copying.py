@@ -8,11 +8,9 @@ from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson05 import run
 from course_lib.exercises.lesson05.bank.copiers import (
     by_a_column_of_ids,
-    by_choice,
     by_filling,
     by_one_large_batch,
-    by_rejection,
-    by_row,
+    by_skipping,
     by_weights,
     counter,
     in_place,
@@ -263,13 +261,11 @@ COPY = Exercise(
     },
     alternatives=[
         by_a_column_of_ids,
-        by_row,
-        by_one_large_batch,
-        by_rejection,
+            by_one_large_batch,
+        by_skipping,
         by_weights,
         by_filling,
-        by_choice,
-    ],
+        ],
     hints=(
         "A model that predicts well and one that copies both say the right token. What could you do to the text so "
         "that only the one that copies still says what stands there?",
