@@ -1,0 +1,379 @@
+"""Lesson 06, run side: the cases of the exercises on cross-attention and alignments."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.exercises.running import Case, RunSide
+
+__all__ = ["RUN_SIDES"]
+
+# The case groups, as the bank gives points for them and a card shows them.
+PLAIN, PADDED = "each target token reads the whole source", "the padding of the source gets no weight"
+LARGE = "scores in the hundreds"
+EMPTY = "an empty source gives zeros, and finite gradients"
+REFUSES = "ValueError where num_heads does not divide d_model"
+FORM = "four weights without bias, the dtype, and no memory"
+REAL, EDGES = "which source tokens are real", "empty and full sources"
+BROADCAST = "four axes, boolean, on the device of the lengths"
+LARGEST, PADDING = "the largest mean weight of each target word", "padding is no word"
+WRONG_SHARE = "the share of wrong target tokens"
+COUNTED = "tokens without a partner do not count"
+NUMBER = "a plain number, or ValueError where nothing counts"
+
+WEIGHTS = ("W_q.weight", "W_k.weight", "W_v.weight", "W_o.weight")
+SOURCE_WORDS = "one two three four five six seven eight nine twenty thirty hundred thousand and".split()
+TARGET_WORDS = "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert tausend und".split()
+GRADIENTS = ", backwards"
+ELSEWHERE = " with lengths on the CPU, where new tensors are made on meta (a device without data) by default"
+SECOND = ", called after another source"
+
+
+def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
+    return [choices[i] for i in torch.randperm(len(choices), generator=generator)]
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def _whole(generator: torch.Generator, *shape: int, largest: int) -> Tensor:
+    return torch.randint(-largest, largest + 1, shape, generator=generator).float()
+
+
+def _some(generator: torch.Generator, batch: int, source: int, least: int = 1) -> Tensor:
+    """Draw a mask in which `least` or more tokens of each source are real, wherever they stand, and some are not."""
+    places = torch.rand(batch, 1, 1, source, generator=generator).argsort(-1).argsort(-1)
+    return places < torch.randint(least, source, (batch, 1, 1, 1), generator=generator)
+
+
+def _behind(lengths: Sequence[int], source: int) -> Tensor:
+    return (torch.arange(source) < torch.tensor(lengths)[:, None])[:, None, None]
+
+
+def _cross_case(
+    generator: torch.Generator,
+    group: str,
+    sizes: tuple[int, int, int, int, int],
+    mask: Tensor | None = None,
+    large: bool = False,
+    dtype: torch.dtype = torch.float32,
+    more: str = "",
+) -> Case:
+    """Draw two sequences and weights. sizes: batch, target, source, heads, head_dim. large: scores in the hundreds.
+
+    Those are whole numbers and their scale is 2, so that they are exact in any order of the sums.
+    """
+    batch, target, source, heads, head_dim = sizes
+    d_model = heads * head_dim
+    decoder, encoder = _normal(generator, batch, target, d_model), _normal(generator, batch, source, d_model)
+    weights = {name: _normal(generator, d_model, d_model) / d_model**0.5 for name in WEIGHTS}
+    if large:
+        decoder, encoder = (_whole(generator, *part.shape, largest=6) for part in (decoder, encoder))
+        weights |= {name: _whole(generator, d_model, d_model, largest=2) for name in WEIGHTS[:2]}
+        weights |= {name: weights[name] / 4 for name in WEIGHTS[2:]}
+    if large and mask is not None:  # what the first target token may read has scores far below zero
+        weights["W_k.weight"] = weights["W_q.weight"].clone()
+        encoder = torch.where(mask[:, 0, 0, :, None], -decoder[:, :1], encoder)
+    args = tuple(part.to(dtype) for part in (decoder, encoder)) + (() if mask is None else (mask.clone(),))
+    shapes = f"decoder_hidden {tuple(decoder.shape)}, encoder_output {tuple(encoder.shape)}"
+    names = "decoder_hidden, encoder_output"
+    if mask is not None:
+        names, shapes = f"{names}, encoder_mask", f"{shapes}, encoder_mask {tuple(mask.shape)}"
+    shown = f"CrossAttention({d_model}, {heads})({names}) with shapes {shapes}{more}"
+    weights = {name: weight.to(dtype) for name, weight in weights.items()}
+    return Case(group, shown, args, init={"d_model": d_model, "num_heads": heads}, weights=weights)
+
+
+def _cross_cases(generator: torch.Generator) -> list[Case]:
+    batch, heads = _shuffled(generator, 2, 3)
+    small, large = _shuffled(generator, 5, 7)
+    head_dim = _shuffled(generator, 4, 6, 8)[0]
+
+    def case(group: str, sizes: tuple[int, int, int], *mask: Tensor, **options: Any) -> Case:
+        return _cross_case(generator, group, (*sizes, heads, options.pop("head_dim", head_dim)), *mask, **options)
+
+    lengths = [1 + int(torch.randint(large - 1, (), generator=generator)) for _ in range(batch)]
+    one = torch.arange(small) == torch.randint(small, (batch, 1, 1, 1), generator=generator)
+    empty = _behind([0, *_shuffled(generator, 2, 3)][:batch], small)
+    nobody = _some(generator, batch, large, least=2)
+    nobody[-1] = False
+    refused = [Case(REFUSES, f"CrossAttention({d}, {n})", (d, n)) for d, n in ((heads * head_dim + 1, heads), (12, 5))]
+    return [
+        case(PLAIN, (batch, small, large)),
+        case(PLAIN, (batch, large, small)),
+        case(PLAIN, (1, 1, small)),
+        _cross_case(generator, PLAIN, (2, 8, 12, 8, 8)),
+        case(PADDED, (batch, small, large), _behind(lengths, large)),
+        case(PADDED, (batch, large, small), _some(generator, batch, small)),
+        case(PADDED, (1, 3, large), _behind([large - 2], large)),
+        case(LARGE, (batch, small, large), head_dim=4, large=True, more=", scores in the hundreds"),
+        case(LARGE, (batch, large, small), one, head_dim=4, large=True, more=", scores in the hundreds"),
+        case(EMPTY, (batch, large, small), empty, more=", the outputs of the empty source"),
+        case(EMPTY, (batch, small, large), nobody, more=", the outputs of the empty source"),
+        case(EMPTY, (batch, small, large), nobody, more=f", one source is empty{GRADIENTS}"),
+        *refused,
+        Case(FORM, f"CrossAttention({heads * head_dim}, {heads}).state_dict(), the shapes in it",
+             init={"d_model": heads * head_dim, "num_heads": heads}),
+        case(FORM, (batch, small, large), _some(generator, batch, large), dtype=torch.float64, more=", float64"),
+        case(FORM, (batch, large, small), _some(generator, batch, small), dtype=torch.bfloat16, more=", bfloat16"),
+        case(FORM, (batch, small, large), more=SECOND),
+    ]  # fmt: skip
+
+
+def _made(student: Any, case: Case) -> nn.Module:
+    """Make a layer and give it the case's weights; a bias that should not be there says nothing."""
+    if not (isinstance(student, type) and issubclass(student, nn.Module)):
+        raise TypeError("CrossAttention must be a class that inherits from nn.Module")
+    layer = student(case.init["d_model"], case.init["num_heads"])
+    if not case.weights:
+        return layer
+    own = layer.state_dict()
+    for name, weight in case.weights.items():
+        if name not in own:
+            raise AttributeError(f"the layer has no {name}; its weights are named {', '.join(case.weights)}")
+        if own[name].shape != weight.shape:
+            sizes = f"{tuple(own[name].shape)}, and {tuple(weight.shape)} is needed"
+            raise ValueError(f"{name} has the shape {sizes}")
+    biases = {name: torch.zeros_like(value) for name, value in own.items() if name.endswith("bias")}
+    layer.load_state_dict({**biases, **case.weights}, strict=False)
+    return layer.to(case.args[0].dtype)
+
+
+def _call_cross(student: Any, case: Case) -> Any:
+    """Make a layer and call it; in some groups, look at a part of what comes back, or at the layer itself."""
+    if case.group == REFUSES:
+        _must_be_written(student, 4, 2)
+        student(*case.args)
+        return None
+    layer = _made(student, case)
+    if not case.args:
+        _must_be_written(student, *case.init.values())
+        found = {name: str(tuple(value.shape)) for name, value in layer.named_parameters()}
+        others = ", ".join(sorted(set(found) - set(WEIGHTS))) or "none"
+        return {name: found.get(name, "none") for name in WEIGHTS} | {"other parameters": others}
+    if case.shown.endswith(SECOND):
+        with suppress(RuntimeError):  # what comes of another length is asked for elsewhere
+            layer(*(part.flip(1)[:, 1:].clone() for part in case.args))
+            layer(*(part.flip(1).clone() for part in case.args))
+    if case.shown.endswith(GRADIENTS):
+        return _gradients(layer, case)
+    output = layer(*case.args)
+    if case.group != EMPTY or not isinstance(output, Tensor) or output.shape != case.args[0].shape:
+        return output
+    return output[~case.args[2].any(-1)[:, 0, 0]]
+
+
+def _must_be_written(student: Any, d_model: int, num_heads: int) -> None:
+    """Call a layer, so that what is not written yet says so; any other mistake is looked for elsewhere."""
+    try:
+        student(d_model, num_heads)(*(torch.zeros(1, length, d_model) for length in (2, 3)))
+    except NotImplementedError:
+        raise
+    except Exception:
+        return
+
+
+def _gradients(layer: nn.Module, case: Case) -> dict[str, bool]:
+    """Go back from the outputs: which inputs and weights does a gradient reach, and is it finite?"""
+    decoder, encoder, mask = case.args
+    leaves = {"decoder_hidden": decoder.clone().requires_grad_(), "encoder_output": encoder.clone().requires_grad_()}
+    output = layer(*(leaf.clone() for leaf in leaves.values()), mask)  # copies, which may be written into
+    if isinstance(output, Tensor) and output.requires_grad:
+        output.square().sum().backward()
+    leaves |= {name: value for name, value in layer.named_parameters() if name in WEIGHTS}
+    found = {f"a gradient reaches {name}": leaf.grad is not None and bool(leaf.grad.any())
+             for name, leaf in leaves.items()}  # fmt: skip
+    return found | {
+        f"the gradient of {name} is finite": leaf.grad is not None and bool(leaf.grad.isfinite().all())
+        for name, leaf in leaves.items()
+    }
+
+
+CROSS = RunSide(
+    id="06.CrossAttention",
+    title="Cross-attention",
+    todo="CrossAttention is not written yet: queries come from the decoder, keys and values from the encoder, in "
+    "several heads, and the padding of the source gets no weight.",
+    cases=_cross_cases,
+    call=_call_cross,
+)
+
+
+def _mask_case(
+    group: str, lengths: Sequence[int], max_len: int, dtype: torch.dtype = torch.int64, elsewhere: bool = False
+) -> Case:
+    given = f"torch.tensor({list(lengths)}{'' if dtype == torch.int64 else f', dtype={dtype}'})"
+    shown = f"cross_attention_mask({given}, {max_len})" + (ELSEWHERE if elsewhere else "")
+    return Case(group, shown, (torch.tensor(lengths, dtype=dtype), max_len))
+
+
+def _mask_cases(generator: torch.Generator) -> list[Case]:
+    batch, other = _shuffled(generator, 3, 5)
+    small, large = _shuffled(generator, 7, 11)
+
+    def lengths(count: int, max_len: int) -> list[int]:
+        return [n + 2 for n in _shuffled(generator, *range(max_len - 3))[:count]]
+
+    few, many = sorted(lengths(batch, small)), sorted(lengths(other, large))
+    return [
+        _mask_case(REAL, [few[-1], *few[:-1]], small),
+        _mask_case(REAL, [*many[1:], many[0]], large),
+        _mask_case(EDGES, [2, 0, small, 1], small),
+        _mask_case(EDGES, [0, 0], large),
+        _mask_case(BROADCAST, many[:1], large),
+        _mask_case(BROADCAST, few, small, dtype=torch.int32),
+        _mask_case(BROADCAST, many, large, elsewhere=True),
+    ]
+
+
+def _call_mask(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; in one case, new tensors go to another device unless the code says where."""
+    with torch.device("meta") if case.shown.endswith(ELSEWHERE) else nullcontext():
+        return student(*case.args)
+
+
+MASK = RunSide(
+    id="06.cross_attention_mask",
+    title="The mask between target and source",
+    todo="cross_attention_mask is not written yet: give (batch, 1, 1, max_len), True where a source token is real.",
+    cases=_mask_cases,
+    call=_call_mask,
+)
+
+
+def _words(generator: torch.Generator, words: Sequence[str], count: int) -> list[str]:
+    """Draw words, of which the last is one that came before."""
+    found = [words[i] for i in torch.randperm(len(words), generator=generator)[:count]]
+    return [*found[:-1], found[int(torch.randint(count - 1, (), generator=generator))]]
+
+
+def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> Tensor:
+    """Draw weights that add up to 1, the largest mean of each row well above the next."""
+    while True:
+        weights = (2 * _normal(generator, heads, target, source)).softmax(-1)
+        best = weights.mean(0).topk(2).values
+        if (best[:, 0] - best[:, 1]).min() > 1e-3:
+            return weights
+
+
+def _pairs_case(
+    generator: torch.Generator, group: str, sizes: tuple[int, int, int], padding: tuple[int, int] = (0, 0)
+) -> Case:
+    """Draw weights and words. sizes: heads, target, source. padding: rows and columns behind those of the words."""
+    heads, target, source = sizes
+    weights = _maps(generator, heads, target, source)
+    if any(padding):
+        rows, columns = padding
+        padded = _maps(generator, heads, target + rows, source + columns)
+        if columns:
+            padded[:, ::2, source:] += 1.0  # in some rows padding gets most, as in a model that does not mask it
+        padded[:, :target, :source] = weights
+        weights = padded / padded.sum(-1, keepdim=True)
+    words = _words(generator, SOURCE_WORDS, source), _words(generator, TARGET_WORDS, target)
+    shown = f"alignment(weights, source, target) with weights {tuple(weights.shape)}, {source} source words and "
+    return Case(group, f"{shown}{target} target words", (weights, *words))
+
+
+def _tied_case(generator: torch.Generator) -> Case:
+    """Draw whole numbers of eighths for two heads, the largest mean twice in each row."""
+    target, source = 4, 6
+    weights = torch.randint(1, 3, (2, target, source), generator=generator) / 16
+    for row in weights.unbind(1):
+        row[:, torch.randperm(source - 1, generator=generator)[:2] + 1] = 0.25
+    words = _words(generator, SOURCE_WORDS, source), _words(generator, TARGET_WORDS, target)
+    shown = f"alignment(weights, source, target) with weights {tuple(weights.shape)}, two of each row equally large"
+    return Case(LARGEST, shown, (weights, *words))
+
+
+def _pairs_cases(generator: torch.Generator) -> list[Case]:
+    heads, other = _shuffled(generator, 3, 4)
+    small, large = _shuffled(generator, 5, 7)
+    return [
+        _pairs_case(generator, LARGEST, (heads, small, large)),
+        _pairs_case(generator, LARGEST, (other, large, small)),
+        _pairs_case(generator, LARGEST, (1, small, large)),
+        _tied_case(generator),
+        _pairs_case(generator, PADDING, (heads, small, large), (0, 2)),
+        _pairs_case(generator, PADDING, (other, large, small), (3, 0)),
+        _pairs_case(generator, PADDING, (heads, large, small), (1, 3)),
+    ]
+
+
+PAIRS = RunSide(
+    id="06.alignment",
+    title="Which word was read for which",
+    todo="alignment is not written yet: average the heads, and pair each target word with the source word of the "
+    "largest weight.",
+    cases=_pairs_cases,
+)
+
+
+def _gold(generator: torch.Generator, target: int, source: int, without: int = 0) -> Tensor:
+    """Draw partners, one or two for each target token, and none for some of them."""
+    gold = torch.zeros(target, source, dtype=torch.bool)
+    for row in gold:
+        count = 1 + int(torch.rand((), generator=generator) < 0.4)
+        row[torch.randperm(source, generator=generator)[:count]] = True
+    gold[torch.randperm(target, generator=generator)[:without]] = False
+    return gold
+
+
+def _error_case(
+    generator: torch.Generator, group: str, sizes: tuple[int, int], without: int = 0, right: int | None = None
+) -> Case:
+    """Draw weights and gold. sizes: target, source. right: how many of the tokens with a partner are to look there."""
+    target, source = sizes
+    gold, weights = _gold(generator, target, source, without), _maps(generator, 1, target, source)[0]
+    having = gold.any(-1).nonzero()[:, 0].tolist()
+    having = [having[i] for i in torch.randperm(len(having), generator=generator)]
+    right = len(having) // 2 if right is None else right
+    for place, row in enumerate(having):
+        order = gold[row].int() if place < right else (~gold[row]).int()
+        best, among = weights[row].argmax().item(), order.nonzero()[:, 0]
+        to = among[torch.randint(len(among), (), generator=generator)].item()
+        weights[row, [best, to]] = weights[row, [to, best]]
+    shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {without} tokens without a partner"
+    return Case(group, shown, (weights, gold))
+
+
+def _error_cases(generator: torch.Generator) -> list[Case]:
+    small, large = _shuffled(generator, 5, 8)
+    long, longer = _shuffled(generator, 11, 13)
+
+    def case(group: str, *sizes: int, **options: int) -> Case:
+        return _error_case(generator, group, sizes, **options)
+
+    return [
+        case(WRONG_SHARE, long, small, right=3),
+        case(WRONG_SHARE, large, longer, right=4),
+        case(WRONG_SHARE, longer, longer, right=2),
+        case(WRONG_SHARE, small, large, right=small),
+        case(COUNTED, long, large, without=4, right=5),
+        case(COUNTED, longer, small, without=5, right=2),
+        case(NUMBER, small, longer, without=1, right=1),
+        case(NUMBER, small, large, without=small),
+    ]
+
+
+def _call_error(student: Callable[..., Any], case: Case) -> Any:
+    """Call the function; only where a plain number is asked for, tensor(0.5) is not 0.5."""
+    share = student(*case.args)
+    if case.group != NUMBER and isinstance(share, Tensor) and share.numel() == 1:
+        share = share.item()
+    return float(share) if case.group != NUMBER and type(share) is int else share
+
+
+ERROR = RunSide(
+    id="06.alignment_error",
+    title="How much of it is wrong",
+    todo="alignment_error is not written yet: of the target tokens that have a partner, give the share whose largest "
+    "weight is on none of their partners.",
+    cases=_error_cases,
+    call=_call_error,
+)
+
+RUN_SIDES = (CROSS, MASK, PAIRS, ERROR)
