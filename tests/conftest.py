@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 
 # In tests the shapes in signatures are checked at run time; a whole number is a float too, as type hints have it.
 REFERENCE = [
+    "course_lib.alignments",
     "course_lib.attention",
     "course_lib.attention_maps",
     "course_lib.beam",

@@ -38,17 +38,20 @@ NAMES = {
 
 
 def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Give (what was changed, the changed function) for every single change of `function` that still compiles."""
+    """Give (what was changed, the changed one) for every single change of a function or class that still compiles."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     definition = tree.body[0]
-    assert isinstance(definition, ast.FunctionDef)
+    assert isinstance(definition, ast.FunctionDef | ast.ClassDef)
     for node in ast.walk(definition):
         if isinstance(node, ast.arg):
             node.annotation = None
-    definition.returns, definition.decorator_list = None, []
-    if ast.get_docstring(definition):
-        del definition.body[0]
-    scope = inspect.unwrap(function).__globals__
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            node.decorator_list = []
+            if ast.get_docstring(node):
+                del node.body[0]
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+    scope = vars(inspect.getmodule(inspect.unwrap(function)))
     original = ast.unparse(definition)
     seen = {original}
     for index, node in enumerate(ast.walk(definition)):

@@ -7,9 +7,39 @@ from course_lib import attention
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson06 import run
-from course_lib.exercises.lesson06.bank import slips
 from course_lib.exercises.lesson06.bank.cross_variants import VARIANTS
-from course_lib.exercises.lesson06.bank.crossing import ALTERNATIVES, crossing, filled
+from course_lib.exercises.lesson06.bank.crossing import (
+    ByAddedMask,
+    ByEinsum,
+    ByExponentials,
+    ByHeads,
+    ByMaskedValues,
+    ByMending,
+    BySequences,
+    crossing,
+    filled,
+)
+from course_lib.exercises.lesson06.bank.slips import (
+    KeepsTheFirst,
+    NotAModule,
+    NotInitialised,
+    WithoutHeads,
+    added,
+    asserted,
+    biased,
+    called,
+    cut_by_the_target,
+    made_of,
+    masked_after,
+    needs_a_mask,
+    powers,
+    repaired,
+    softmax_over,
+    uniform,
+    unmasked,
+    widths,
+    without_default,
+)
 
 __all__ = ["CROSS"]
 
@@ -33,32 +63,32 @@ CROSS = Exercise(
     minutes=20,
     misconceptions={
         "the decoder reads itself": Misconception(
-            crossing(**slips.made_of("d", "d", "d")),
+            crossing(**made_of("d", "d", "d")),
             "Your layer never looks at encoder_output: keys and values come from the decoder, which makes it "
             "self-attention. What is read is the source: both come from the encoder.",
         ),
         "keys from the decoder": Misconception(
-            crossing(**slips.made_of("d", "d", "e")),
+            crossing(**made_of("d", "d", "e")),
             "The scores compare the decoder with itself, so there is a weight for each target token and a value for "
             "each source token, and the two do not fit. Keys and values describe the same tokens: those of the source.",
         ),
         "values from the decoder": Misconception(
-            crossing(**slips.made_of("d", "e", "d")),
+            crossing(**made_of("d", "e", "d")),
             "The weights are over the source and the values over the target, and the two do not fit. What is brought "
             "back is what was looked at: keys and values both come from the encoder.",
         ),
         "queries from the encoder": Misconception(
-            crossing(**slips.made_of("e", "e", "e")),
+            crossing(**made_of("e", "e", "e")),
             "Your output has a row for each source token. It is the decoder that asks: queries come from "
             "decoder_hidden, and so does the length of the output.",
         ),
         "decoder and encoder have changed places": Misconception(
-            crossing(**slips.made_of("e", "d", "d")),
+            crossing(**made_of("e", "d", "d")),
             "The source asks and the target answers, which is the wrong way round. The decoder asks: W_q reads "
             "decoder_hidden, W_k and W_v read encoder_output.",
         ),
         "heads cut with the decoder's length": Misconception(
-            crossing(**slips.cut_by_the_target("keys", "values")),
+            crossing(**cut_by_the_target("keys", "values")),
             "Keys and values have as many rows as the source has tokens, and you cut them with the length of the "
             "target. Ask each tensor for its own length, or write a helper that does.",
         ),
@@ -84,7 +114,7 @@ CROSS = Exercise(
             "axes of seq and heads after cutting: (batch, heads, seq, head_dim).",
         ),
         "all heads as one": Misconception(
-            slips.WITHOUT_HEADS,
+            WithoutHeads,
             "Your scores are made of all d_model features at once: num_heads has no effect. Cut the features into "
             "heads, and give each its own weights and the scale √head_dim.",
         ),
@@ -137,12 +167,12 @@ CROSS = Exercise(
             "are cut. In Python d ** 1/2 is (d ** 1) / 2.",
         ),
         "softmax over the queries": Misconception(
-            crossing(weigh=slips.softmax_over(-2)),
+            crossing(weigh=softmax_over(-2)),
             "The softmax runs over the target tokens, so that they compete for a source token. Each target token "
             "shares out its own attention among the source: the last axis of the scores.",
         ),
         "softmax over the heads": Misconception(
-            crossing(weigh=slips.softmax_over(1)),
+            crossing(weigh=softmax_over(1)),
             "The softmax runs over the heads. Each head shares out its own attention among the source: the last axis "
             "of the scores, dim=-1.",
         ),
@@ -161,7 +191,7 @@ CROSS = Exercise(
             "token is written, and word order differs: there is nothing causal about reading it.",
         ),
         "the mask is ignored": Misconception(
-            crossing(weigh=slips.unmasked),
+            crossing(weigh=unmasked),
             "The padding of the source gets weight: encoder_mask has no effect. masked_fill without an underscore "
             "gives a new tensor, which must be kept.",
         ),
@@ -199,7 +229,7 @@ CROSS = Exercise(
             "very low, or minus infinity, before the softmax.",
         ),
         "the mask is added to the scores": Misconception(
-            crossing(weigh=slips.added(1)),
+            crossing(weigh=added(1)),
             "Adding a boolean mask adds 1 to the allowed scores and 0 to the others, so that padding still gets "
             "weight. Forbidden scores must become very low, and the others stay.",
         ),
@@ -209,21 +239,21 @@ CROSS = Exercise(
             "with torch.finfo(scores.dtype).min.",
         ),
         "masked after the softmax": Misconception(
-            crossing(weigh=slips.masked_after),
+            crossing(weigh=masked_after),
             "Padding gets nothing, and what remains does not add up to 1: it had taken its share in the softmax "
             "before. Apply the mask to the scores.",
         ),
         "encoder_mask may be None": Misconception(
-            crossing(weigh=slips.needs_a_mask),
+            crossing(weigh=needs_a_mask),
             "Without a mask there is nothing to fill, and ~None is an error. Apply the mask where there is one: "
             "if encoder_mask is not None.",
         ),
         "encoder_mask has no default": Misconception(
-            crossing(forward=slips.without_default),
+            crossing(forward=without_default),
             "The layer is also called without a mask. Leave the signature as it was: encoder_mask=None.",
         ),
         "exponentials that overflow": Misconception(
-            crossing(weigh=slips.powers),
+            crossing(weigh=powers),
             "A score of 100 is nothing unusual, and its exponential is more than float32 holds: inf / inf is nan. "
             "Subtract each row's largest score first, or use torch.softmax.",
         ),
@@ -233,12 +263,12 @@ CROSS = Exercise(
             "number, and multiply the weights by the mask afterwards: an empty source then gives zeros.",
         ),
         "an empty source is read evenly": Misconception(
-            crossing(weigh=slips.UNIFORM),
+            crossing(weigh=uniform),
             "Where all scores are equally low, the softmax gives every source token the same, and padding is read. Set "
             "the weights of padding to 0 after the softmax too; elsewhere they are 0 already.",
         ),
         "nan is repaired too late": Misconception(
-            crossing(weigh=slips.repaired),
+            crossing(weigh=repaired),
             "The outputs are right and the gradients are nan: backwards, a nan that was replaced is multiplied by 0, "
             "and that is nan again. Let none come up: a finite fill, then zeros for padding.",
         ),
@@ -256,23 +286,23 @@ CROSS = Exercise(
             "and raise ValueError with both numbers.",
         ),
         "an assert instead of a ValueError": Misconception(
-            crossing(check=slips.asserted),
+            crossing(check=asserted),
             "You stop a wrong num_heads with assert, which raises AssertionError and is left out when Python runs "
             "with -O. Whoever calls is told by a ValueError: if …: raise ValueError(…).",
         ),
         "there is a bias": Misconception(
-            crossing(make=slips.biased("W_q", "W_k", "W_v", "W_o")),
+            crossing(make=biased("W_q", "W_k", "W_v", "W_o")),
             "Your layers have a bias, which nn.Linear makes unless told not to. The four of this exercise have none: "
             "nn.Linear(d_model, d_model, bias=False).",
         ),
         "the weights have other names": Misconception(
-            slips.called("q_proj", "k_proj", "v_proj", "out_proj"),
+            called("q_proj", "k_proj", "v_proj", "out_proj"),
             "The weights of the check do not find their places. Make four layers in __init__, each an nn.Linear of its "
             "own, and call them self.W_q, self.W_k, self.W_v and self.W_o.",
         ),
         "layers of one head alone": Misconception(
             crossing(
-                make=slips.widths(
+                make=widths(
                     lambda d, heads: (
                         *(nn.Linear(d, d // heads, bias=False) for _ in range(3)),
                         nn.Linear(d, d, bias=False),
@@ -283,12 +313,12 @@ CROSS = Exercise(
             "nn.Linear(d_model, d_model, bias=False), and then they are cut.",
         ),
         "super().__init__() is missing": Misconception(
-            slips.NOT_INITIALISED,
+            NotInitialised,
             "An nn.Module must be set up before layers are put into it: call super().__init__() in the first line of "
             "__init__.",
         ),
         "it is no nn.Module": Misconception(
-            slips.NOT_A_MODULE,
+            NotAModule,
             "The layer has weights that are trained and loaded, so it is an nn.Module: "
             "class CrossAttention(nn.Module), with __init__ and forward.",
         ),
@@ -298,7 +328,7 @@ CROSS = Exercise(
             "(batch, target, d_model).",
         ),
         "the first source is kept": Misconception(
-            slips.KEEPS_THE_FIRST,
+            KeepsTheFirst,
             "Called a second time, with another source, your layer still reads the first one: something is kept on "
             "self. Let forward make its keys and values anew at each call.",
         ),
@@ -309,7 +339,7 @@ CROSS = Exercise(
         ),
     },
     variants=VARIANTS,
-    alternatives=ALTERNATIVES,
+    alternatives=[ByEinsum, ByHeads, BySequences, ByAddedMask, ByExponentials, ByMaskedValues, ByMending],
     forbidden={
         name: f"CrossAttention uses {name}, which is attention made by torch; make the weights from queries and keys "
         "yourself (nn.Linear and torch.softmax may be used)."

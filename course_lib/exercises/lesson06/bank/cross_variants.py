@@ -3,8 +3,17 @@
 import torch
 from torch import nn
 
-from course_lib.exercises.lesson06.bank import slips
 from course_lib.exercises.lesson06.bank.crossing import crossing, filled
+from course_lib.exercises.lesson06.bank.slips import (
+    KeepsAll,
+    WithoutHeads,
+    a_function,
+    biased,
+    called,
+    cut_by_the_target,
+    in_float32,
+    softmax_over,
+)
 
 __all__ = ["VARIANTS"]
 
@@ -23,9 +32,9 @@ def _in_a_list(self, d_model):
 
 VARIANTS = {
     "heads cut with the decoder's length": (
-        crossing(**slips.cut_by_the_target("keys", "values", last=0)),
-        crossing(**slips.cut_by_the_target("values")),
-        crossing(**slips.cut_by_the_target("values", last=0)),
+        crossing(**cut_by_the_target("keys", "values", last=0)),
+        crossing(**cut_by_the_target("values")),
+        crossing(**cut_by_the_target("values", last=0)),
     ),
     "heads cut out of the tokens": (
         crossing(
@@ -38,9 +47,7 @@ VARIANTS = {
         crossing(merge=lambda self, x: x.permute(0, 2, 3, 1).flatten(2)),
     ),
     "the heads stay beside the tokens": (crossing(split=lambda self, x: x.reshape(*x.shape[:2], self.num_heads, -1)),),
-    "all heads as one": (
-        crossing(slips.WITHOUT_HEADS, scale=lambda self, q, k: (q.shape[-1] // self.num_heads) ** 0.5),
-    ),
+    "all heads as one": (crossing(WithoutHeads, scale=lambda self, q, k: (q.shape[-1] // self.num_heads) ** 0.5),),
     "one weight used twice": (
         crossing(keys=lambda self, decoder, encoder: self.split(self.W_v(encoder))),
         crossing(keys=lambda self, decoder, encoder: self.split(self.W_q(encoder))),
@@ -70,7 +77,7 @@ VARIANTS = {
         crossing(scale=lambda self, q, k: k.shape[-2] ** 0.5),
         crossing(scale=lambda self, q, k: q.shape[1] ** 0.5),
     ),
-    "softmax over the queries": (crossing(weigh=slips.softmax_over(-2, fill=-torch.inf)),),
+    "softmax over the queries": (crossing(weigh=softmax_over(-2, fill=-torch.inf)),),
     "no softmax": (crossing(weigh=lambda self, scores, mask: scores),),
     "the mask is inverted": (
         crossing(weigh=_masked_softmax(lambda scores, mask: scores.masked_fill(mask, -torch.inf))),
@@ -99,16 +106,16 @@ VARIANTS = {
     ),
     "cut off from the gradients": (crossing(give=lambda self, output, weights: output.detach()),),
     "there is a bias": (
-        crossing(make=slips.biased("W_o")),
-        crossing(make=slips.biased("W_q", "W_k", "W_v")),
+        crossing(make=biased("W_o")),
+        crossing(make=biased("W_q", "W_k", "W_v")),
     ),
     "the weights have other names": (
-        slips.called("Wq", "Wk", "Wv", "Wo"),
-        slips.called("query", "key", "value", "W_o"),
+        called("Wq", "Wk", "Wv", "Wo"),
+        called("query", "key", "value", "W_o"),
         crossing(make=_in_a_list),
         crossing(make=_fused),
     ),
-    "it is no nn.Module": (slips.a_function,),
-    "the first source is kept": (slips.KEEPS_ALL,),
-    "another dtype comes back": (crossing(weigh=slips.in_float32),),
+    "it is no nn.Module": (a_function,),
+    "the first source is kept": (KeepsAll,),
+    "another dtype comes back": (crossing(weigh=in_float32),),
 }

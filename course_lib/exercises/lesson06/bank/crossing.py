@@ -5,7 +5,18 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["ALTERNATIVES", "Steps", "crossing", "filled"]
+__all__ = [
+    "ByAddedMask",
+    "ByEinsum",
+    "ByExponentials",
+    "ByHeads",
+    "ByMaskedValues",
+    "ByMending",
+    "BySequences",
+    "Steps",
+    "crossing",
+    "filled",
+]
 
 
 def filled(number, zeros=True):
@@ -185,6 +196,3 @@ class ByMending(Steps):
             scores = scores.masked_fill(encoder_mask == False, float("-inf"))  # noqa: E712 (as tutorials write it)
         weights = torch.nan_to_num(torch.softmax(scores, dim=-1), nan=0.0)
         return self.W_o((weights @ v).movedim(1, 2).reshape(decoder_hidden.shape))
-
-
-ALTERNATIVES = (ByEinsum, ByHeads, BySequences, ByAddedMask, ByExponentials, ByMaskedValues, ByMending)

@@ -119,7 +119,7 @@ def _aligned_rate(weights, gold):
 
 def _not_raising(value):
     def alignment_error(weights, gold):
-        return alignments.alignment_error(weights, gold) if gold.any() else value
+        return _erring()(weights, gold) if gold.any() else value
 
     return alignment_error
 
@@ -135,7 +135,7 @@ def _whole_division(weights, gold):
 
 
 def _of_the_result(change):
-    return lambda weights, gold: change(alignments.alignment_error(weights, gold))
+    return lambda weights, gold: change(_erring()(weights, gold))
 
 
 def _smallest(weights, gold):
@@ -259,7 +259,7 @@ ERROR = Exercise(
             "You ask which source tokens have a partner. Target tokens are the rows: gold.any(-1).",
         ),
         "gold is turned": Misconception(
-            lambda weights, gold: alignments.alignment_error(weights, gold.T),
+            lambda weights, gold: _erring()(weights, gold.T),
             "You turned gold round. It comes as (target, source), as weights does: use it as it is.",
         ),
         "the smallest weight": Misconception(

@@ -14,13 +14,17 @@ def _real(lengths, max_len):
     return torch.arange(max_len, device=lengths.device) < lengths[:, None]
 
 
+def _mask(source_lengths, max_len):
+    return _real(source_lengths, max_len)[:, None, None]
+
+
 def _changed(change):
-    return lambda source_lengths, max_len: change(alignments.cross_attention_mask(source_lengths, max_len))
+    return lambda source_lengths, max_len: change(_mask(source_lengths, max_len))
 
 
 def _with_lengths(change):
     def cross_attention_mask(source_lengths, max_len):
-        return alignments.cross_attention_mask(change(source_lengths), max_len)
+        return _mask(change(source_lengths), max_len)
 
     return cross_attention_mask
 
@@ -30,7 +34,7 @@ def _square(lengths, max_len):
 
 
 def _causal(source_lengths, max_len):
-    return alignments.cross_attention_mask(source_lengths, max_len) & _square(source_lengths, max_len).tril()
+    return _mask(source_lengths, max_len) & _square(source_lengths, max_len).tril()
 
 
 def _both(source_lengths, max_len):
@@ -50,11 +54,11 @@ def _by_rows_on_the_default_device(source_lengths, max_len):
 
 
 def _of_the_longest(source_lengths, max_len):
-    return alignments.cross_attention_mask(source_lengths, int(source_lengths.max()))
+    return _mask(source_lengths, int(source_lengths.max()))
 
 
 def _additive(source_lengths, max_len):
-    mask = alignments.cross_attention_mask(source_lengths, max_len)
+    mask = _mask(source_lengths, max_len)
     return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
 
 
@@ -209,9 +213,7 @@ MASK = Exercise(
             ),
         ),
         "padded rows as well": (
-            lambda source_lengths, max_len: alignments.cross_attention_mask(source_lengths, max_len).expand(
-                -1, -1, max_len, -1
-            ),
+            lambda source_lengths, max_len: _mask(source_lengths, max_len).expand(-1, -1, max_len, -1),
         ),
         "the lengths are sorted": (_with_lengths(lambda lengths: lengths.sort().values),),
         "one length for all sources": (

@@ -266,7 +266,7 @@ PAIRS = Exercise(
             "Your pairs stand in the order of the source. Give them in the order of the target, as it is written.",
         ),
         "source and target have changed places": Misconception(
-            lambda weights, source, target: alignments.alignment(weights, target, source),
+            lambda weights, source, target: _aligner()(weights, target, source),
             "You take source for target. The rows of weights belong to the target and its columns to the source; the "
             "arguments come as (weights, source, target).",
         ),

@@ -8,12 +8,11 @@ from torch import nn
 from course_lib.exercises.lesson06.bank.crossing import Steps, crossing, filled
 
 __all__ = [
-    "KEEPS_ALL",
-    "KEEPS_THE_FIRST",
-    "NOT_A_MODULE",
-    "NOT_INITIALISED",
-    "UNIFORM",
-    "WITHOUT_HEADS",
+    "KeepsAll",
+    "KeepsTheFirst",
+    "NotAModule",
+    "NotInitialised",
+    "WithoutHeads",
     "a_function",
     "added",
     "asserted",
@@ -27,6 +26,7 @@ __all__ = [
     "powers",
     "repaired",
     "softmax_over",
+    "uniform",
     "unmasked",
     "widths",
     "without_default",
@@ -93,7 +93,7 @@ def in_float32(self, scores, mask):
     return filled(-1e9)(self, scores.float(), mask)
 
 
-UNIFORM = filled(-1e9, zeros=False)
+uniform = filled(-1e9, zeros=False)
 
 
 def cut_by_the_target(*names, last=-1):
@@ -167,9 +167,6 @@ class NotAModule:
         self.W_q = nn.Linear(d_model, d_model, bias=False)
 
 
-NOT_INITIALISED, NOT_A_MODULE = NotInitialised, NotAModule
-
-
 def a_function(decoder_hidden, encoder_output, encoder_mask=None):
     return decoder_hidden @ encoder_output.mT / math.sqrt(decoder_hidden.shape[-1])
 
@@ -194,9 +191,6 @@ class KeepsAll(Steps):
         return super().forward(decoder_hidden, self.kept, encoder_mask)
 
 
-KEEPS_THE_FIRST, KEEPS_ALL = KeepsTheFirst, KeepsAll
-
-
 class WithoutHeads(Steps):
     """Attention without heads: all of d_model at once."""
 
@@ -204,6 +198,3 @@ class WithoutHeads(Steps):
         q, k, v = self.W_q(decoder_hidden), self.W_k(encoder_output), self.W_v(encoder_output)
         scores = q @ k.mT / self.scale(q, k)
         return self.W_o(self.weigh(scores, None if encoder_mask is None else encoder_mask[:, 0]) @ v)
-
-
-WITHOUT_HEADS = WithoutHeads
