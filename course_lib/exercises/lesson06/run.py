@@ -13,6 +13,7 @@ __all__ = ["RUN_SIDES"]
 
 # The case groups, as the bank gives points for them and a card shows them.
 PLAIN, PADDED = "each target token reads the whole source", "the padding of the source gets no weight"
+READS = "who reads whom: all real source tokens, no padding"
 LARGE = "scores in the hundreds"
 EMPTY = "an empty source gives zeros, and finite gradients"
 REFUSES = "ValueError where num_heads does not divide d_model"
@@ -25,11 +26,18 @@ COUNTED = "tokens without a partner do not count"
 NUMBER = "a plain number, or ValueError where nothing counts"
 
 WEIGHTS = ("W_q.weight", "W_k.weight", "W_v.weight", "W_o.weight")
-SOURCE_WORDS = "one two three four five six seven eight nine twenty thirty hundred thousand and".split()
-TARGET_WORDS = "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert tausend und".split()
+WORDS = (
+    "one two three four five six seven eight nine twenty thirty hundred and".split(),
+    "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert und".split(),
+)
+CALL = "alignment(weights, source, target) with weights"
 GRADIENTS = ", backwards"
 ELSEWHERE = " with lengths on the CPU, where new tensors are made on meta (a device without data) by default"
 SECOND = ", called after another source"
+# What `_who_reads_whom` looks at.
+SHAPED, SOURCE = "an output for each target token", "a changed source token changes every output"
+NOTHING, OWN = "changed padding changes nothing", "a changed target token changes its own output alone"
+MOVED = 1e-6  # what is left out has a weight of exactly 0, and moves nothing at all
 
 
 def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
@@ -51,7 +59,7 @@ def _some(generator: torch.Generator, batch: int, source: int, least: int = 1) -
 
 
 def _behind(lengths: Sequence[int], source: int) -> Tensor:
-    return (torch.arange(source) < torch.tensor(lengths)[:, None])[:, None, None]
+    return torch.arange(source) < torch.tensor(lengths)[:, None, None, None]
 
 
 def _cross_case(
@@ -63,10 +71,7 @@ def _cross_case(
     dtype: torch.dtype = torch.float32,
     more: str = "",
 ) -> Case:
-    """Draw two sequences and weights. sizes: batch, target, source, heads, head_dim. large: scores in the hundreds.
-
-    Those are whole numbers and their scale is 2, so that they are exact in any order of the sums.
-    """
+    """Draw two sequences and weights. sizes: batch, target, source, heads, head_dim. large: scores are exact anyhow."""
     batch, target, source, heads, head_dim = sizes
     d_model = heads * head_dim
     decoder, encoder = _normal(generator, batch, target, d_model), _normal(generator, batch, source, d_model)
@@ -84,7 +89,6 @@ def _cross_case(
     if mask is not None:
         names, shapes = f"{names}, encoder_mask", f"{shapes}, encoder_mask {tuple(mask.shape)}"
     shown = f"CrossAttention({d_model}, {heads})({names}) with shapes {shapes}{more}"
-    weights = {name: weight.to(dtype) for name, weight in weights.items()}
     return Case(group, shown, args, init={"d_model": d_model, "num_heads": heads}, weights=weights)
 
 
@@ -96,7 +100,6 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
     def case(group: str, sizes: tuple[int, int, int], *mask: Tensor, **options: Any) -> Case:
         return _cross_case(generator, group, (*sizes, heads, options.pop("head_dim", head_dim)), *mask, **options)
 
-    lengths = [1 + int(torch.randint(large - 1, (), generator=generator)) for _ in range(batch)]
     one = torch.arange(small) == torch.randint(small, (batch, 1, 1, 1), generator=generator)
     empty = _behind([0, *_shuffled(generator, 2, 3)][:batch], small)
     nobody = _some(generator, batch, large, least=2)
@@ -106,10 +109,11 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
         case(PLAIN, (batch, small, large)),
         case(PLAIN, (batch, large, small)),
         _cross_case(generator, PLAIN, (2, 8, 12, 8, 8)),
-        case(PADDED, (batch, small, large), _behind(lengths, large)),
+        case(PADDED, (batch, small, large), _behind(_shuffled(generator, 1, 2, large - 1)[:batch], large)),
         case(PADDED, (batch, large, small), _some(generator, batch, small)),
-        case(PADDED, (1, 1, large), _behind([large - 2], large)),
-        case(LARGE, (batch, small, large), head_dim=4, large=True, more=", scores in the hundreds"),
+        case(PADDED, (1, 3, large), _behind([large - 2], large)),
+        case(READS, (batch, small, large), _behind([large - 2] * batch, large)),
+        case(LARGE, (batch, 1, large), head_dim=4, large=True, more=", scores in the hundreds"),
         case(LARGE, (batch, large, small), one, head_dim=4, large=True, more=", scores in the hundreds"),
         case(EMPTY, (batch, large, small), empty, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=", the outputs of the empty source"),
@@ -128,9 +132,7 @@ def _made(student: Any, case: Case) -> nn.Module:
     if not (isinstance(student, type) and issubclass(student, nn.Module)):
         raise TypeError("CrossAttention must be a class that inherits from nn.Module")
     layer = student(case.init["d_model"], case.init["num_heads"])
-    if not case.weights:
-        return layer
-    if case.args[0].dtype != torch.float32:
+    if case.args and case.args[0].dtype != torch.float32:
         layer.to(case.args[0].dtype)
     own = layer.state_dict()
     for name, weight in case.weights.items():
@@ -152,6 +154,8 @@ def _call_cross(student: Any, case: Case) -> Any:
         _must_be_written(student, 4, 2)
         student(*case.args)
         return None
+    if case.group == READS:
+        return _who_reads_whom(student, case)
     layer = _made(student, case)
     if not case.args:
         _must_be_written(student, *case.init.values())
@@ -161,13 +165,40 @@ def _call_cross(student: Any, case: Case) -> Any:
     if case.shown.endswith(SECOND):
         with suppress(RuntimeError):  # what comes of another length is asked for elsewhere
             layer(*(part.flip(1)[:, 1:].clone() for part in case.args))
-            layer(*(part.flip(1).clone() for part in case.args))
     if case.shown.endswith(GRADIENTS):
         return _gradients(layer, case)
     output = layer(*case.args)
     if case.group != EMPTY or not isinstance(output, Tensor) or output.shape != case.args[0].shape:
         return output
     return output[~case.args[2].any(-1)[:, 0, 0]]
+
+
+def _who_reads_whom(student: Any, case: Case) -> dict[str, bool]:
+    """Change a token and see which outputs move, each time in a new layer; this needs no right numbers."""
+    decoder, encoder, mask = case.args
+    real = int(mask[0].sum())
+
+    def outputs(asked: Tensor, read: Tensor) -> Any:
+        return _made(student, case)(asked.clone(), read.clone(), mask.clone())
+
+    def swapped(sequence: Tensor, token: int) -> Tensor:
+        changed = sequence.clone()
+        changed[:, token] = sequence.roll(1, dims=0)[:, token]
+        return changed
+
+    before = outputs(decoder, encoder)
+    if not isinstance(before, Tensor) or before.shape != decoder.shape:
+        return dict.fromkeys((SHAPED, SOURCE, NOTHING, OWN), False)
+    first, last, padding = (
+        ~((outputs(decoder, swapped(encoder, token)) - before).abs() <= MOVED).all(-1) for token in (0, real - 1, real)
+    )  # nan has moved
+    own = ~((outputs(swapped(decoder, 1), encoder) - before).abs() <= MOVED).all(-1)
+    return {
+        SHAPED: True,
+        SOURCE: bool(first.all() and last.all()),
+        NOTHING: not padding.any(),
+        OWN: bool(own[:, 1].all()) and int(own.sum()) == len(own),
+    }
 
 
 def _must_be_written(student: Any, d_model: int, num_heads: int) -> None:
@@ -248,37 +279,34 @@ MASK = RunSide(
 )
 
 
-def _words(generator: torch.Generator, words: Sequence[str], count: int) -> list[str]:
-    """Draw words, of which the last is one that came before."""
-    found = [words[i] for i in torch.randperm(len(words), generator=generator)[:count]]
-    return [*found[:-1], found[int(torch.randint(count - 1, (), generator=generator))]]
+def _words(generator: torch.Generator, *counts: int) -> list[list[str]]:
+    """Draw words of the source and of the target, of which the last is one that came before."""
+    drawn = [torch.randperm(13, generator=generator)[:count] for count in counts]
+    return [[words[i] for i in [*some[:-1], some[0]]] for words, some in zip(WORDS, drawn, strict=True)]
 
 
-def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> Tensor:
+def _maps(generator: torch.Generator, heads: int, target: int, source: int, spread: float = 2.0) -> Tensor:
     """Draw weights that add up to 1, the largest mean of each row well above the next."""
     while True:
-        weights = (2 * _normal(generator, heads, target, source)).softmax(-1)
+        weights = (spread * _normal(generator, heads, target, source)).softmax(-1)
         best = weights.mean(0).topk(2).values
         if (best[:, 0] - best[:, 1]).min() > 1e-3:
             return weights
 
 
-def _pairs_case(
-    generator: torch.Generator, group: str, sizes: tuple[int, int, int], padding: tuple[int, int] = (0, 0)
-) -> Case:
-    """Draw weights and words. sizes: heads, target, source. padding: rows and columns behind those of the words."""
-    heads, target, source = sizes
+def _pairs_case(generator: torch.Generator, heads: int, target: int, source: int, *padding: int) -> Case:
+    """Draw weights and words. padding: rows and columns behind those of the words."""
     weights = _maps(generator, heads, target, source)
-    if any(padding):
-        rows, columns = padding
-        padded = _maps(generator, heads, target + rows, source + columns)
-        if columns:
-            padded[:, ::2, source:] += 1.0  # in some rows padding gets most, as in a model that does not mask it
+    if padding:
+        padded = _maps(generator, heads, target + padding[0], source + padding[1])
+        padded[:, ::2, source:] += 1.0  # in some rows padding gets most, as in a model that does not mask it
         padded[:, :target, :source] = weights
         weights = padded / padded.sum(-1, keepdim=True)
-    words = _words(generator, SOURCE_WORDS, source), _words(generator, TARGET_WORDS, target)
-    shown = f"alignment(weights, source, target) with weights {tuple(weights.shape)}, {source} source words and "
-    return Case(group, f"{shown}{target} target words", (weights, *words))
+    else:
+        weights[:, -1] = weights[:, 0]  # of one word that stands there twice
+    words = _words(generator, source, target)
+    counts = f"{source} source words and {target} target words"
+    return Case(PADDING if padding else LARGEST, f"{CALL} {tuple(weights.shape)}, {counts}", (weights, *words))
 
 
 def _tied_case(generator: torch.Generator) -> Case:
@@ -287,22 +315,21 @@ def _tied_case(generator: torch.Generator) -> Case:
     weights = torch.randint(1, 3, (2, target, source), generator=generator) / 16
     for row in weights.unbind(1):
         row[:, torch.randperm(source - 1, generator=generator)[:2] + 1] = 0.25
-    words = _words(generator, SOURCE_WORDS, source), _words(generator, TARGET_WORDS, target)
-    shown = f"alignment(weights, source, target) with weights {tuple(weights.shape)}, two of each row equally large"
-    return Case(LARGEST, shown, (weights, *words))
+    words = _words(generator, source, target)
+    return Case(LARGEST, f"{CALL} {tuple(weights.shape)}, two of each row equally large", (weights, *words))
 
 
 def _pairs_cases(generator: torch.Generator) -> list[Case]:
     heads, other = _shuffled(generator, 3, 4)
     small, large = _shuffled(generator, 5, 7)
     return [
-        _pairs_case(generator, LARGEST, (heads, small, large)),
-        _pairs_case(generator, LARGEST, (other, large, small)),
-        _pairs_case(generator, LARGEST, (1, small, large)),
+        _pairs_case(generator, heads, small, large),
+        _pairs_case(generator, other, large, small),
+        _pairs_case(generator, 1, small, large),
         _tied_case(generator),
-        _pairs_case(generator, PADDING, (heads, small, large), (0, 2)),
-        _pairs_case(generator, PADDING, (other, large, small), (3, 0)),
-        _pairs_case(generator, PADDING, (heads, large, small), (1, 3)),
+        _pairs_case(generator, heads, small, large, 0, 2),
+        _pairs_case(generator, other, large, small, 3, 0),
+        _pairs_case(generator, heads, large, small, 1, 3),
     ]
 
 
@@ -315,29 +342,21 @@ PAIRS = RunSide(
 )
 
 
-def _gold(generator: torch.Generator, target: int, source: int, without: int = 0) -> Tensor:
-    """Draw partners, one or two for each target token, and none for some of them."""
-    gold = torch.zeros(target, source, dtype=torch.bool)
-    for row in gold:
-        count = 1 + int(torch.rand((), generator=generator) < 0.4)
-        row[torch.randperm(source, generator=generator)[:count]] = True
-    gold[torch.randperm(target, generator=generator)[:without]] = False
-    return gold
-
-
 def _error_case(
-    generator: torch.Generator, group: str, sizes: tuple[int, int], without: int = 0, right: int | None = None
+    generator: torch.Generator, group: str, sizes: tuple[int, int], right: int, without: int = 0, partners: int = 2
 ) -> Case:
-    """Draw weights and gold. sizes: target, source. right: how many of the tokens with a partner are to look there."""
+    """Draw weights and gold. sizes: target, source. right: how many of the tokens with partners look at one of them.
+
+    without: how many tokens have no partner. partners: of each other token; right ones look at the first and the last
+    in turn.
+    """
     target, source = sizes
-    gold, weights = _gold(generator, target, source, without), _maps(generator, 1, target, source)[0]
-    having = gold.any(-1).nonzero()[:, 0].tolist()
-    having = [having[i] for i in torch.randperm(len(having), generator=generator)]
-    right = len(having) // 2 if right is None else right
-    for place, row in enumerate(having):
-        order = gold[row].int() if place < right else (~gold[row]).int()
-        best, among = weights[row].argmax().item(), order.nonzero()[:, 0]
-        to = among[torch.randint(len(among), (), generator=generator)].item()
+    weights, gold = _maps(generator, 1, target, source, 1.0)[0], torch.zeros(target, source, dtype=torch.bool)
+    for place, row in enumerate(torch.randperm(target, generator=generator)[without:].tolist()):
+        order = torch.randperm(source, generator=generator)
+        gold[row, order[:partners]] = True
+        own = order[:partners].sort().values
+        best, to = weights[row].argmax().item(), (own[-(place % 2)] if place < right else order[-1]).item()
         weights[row, [best, to]] = weights[row, [to, best]]
     shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {without} tokens without a partner"
     return Case(group, shown, (weights, gold))
@@ -347,18 +366,15 @@ def _error_cases(generator: torch.Generator) -> list[Case]:
     small, large = _shuffled(generator, 5, 8)
     long, longer = _shuffled(generator, 11, 13)
 
-    def case(group: str, *sizes: int, **options: int) -> Case:
-        return _error_case(generator, group, sizes, **options)
-
     return [
-        case(WRONG_SHARE, long, small, right=3),
-        case(WRONG_SHARE, large, longer, right=4),
-        case(WRONG_SHARE, longer, longer, right=2),
-        case(WRONG_SHARE, small, large, right=small),
-        case(COUNTED, long, large, without=4, right=5),
-        case(COUNTED, longer, small, without=5, right=2),
-        case(NUMBER, small, longer, without=1, right=1),
-        case(NUMBER, small, large, without=small),
+        _error_case(generator, WRONG_SHARE, (long, small), right=3),
+        _error_case(generator, WRONG_SHARE, (large, longer), right=4),
+        _error_case(generator, WRONG_SHARE, (longer, longer), right=2, partners=1),
+        _error_case(generator, WRONG_SHARE, (small, large), right=small),
+        _error_case(generator, COUNTED, (long, large), right=5, without=4, partners=1),
+        _error_case(generator, COUNTED, (longer, small), right=2, without=5, partners=1),
+        _error_case(generator, NUMBER, (small, longer), right=1),
+        _error_case(generator, NUMBER, (small, large), right=0, without=small),
     ]
 
 

@@ -55,8 +55,17 @@ MADE_BY_TORCH = (
 CROSS = Exercise(
     side=run.CROSS,
     reference=attention.CrossAttention,
-    groups={run.PLAIN: 3, run.PADDED: 2, run.LARGE: 1, run.EMPTY: 1, run.REFUSES: 1, run.FORM: 1},
+    groups={
+        run.PLAIN: 3,
+        run.PADDED: 1,
+        run.READS: 1,
+        run.LARGE: 1,
+        run.EMPTY: 1,
+        run.REFUSES: 1,
+        run.FORM: 1,
+    },
     core=(run.PLAIN, run.PADDED),
+    apart=(run.READS,),
     form=(run.FORM,),
     judge=Equality(atol=1e-5, atols={run.EMPTY: 0.0}, untouched=run.FORM, dtype=run.FORM),
     difficulty=4,
@@ -225,8 +234,8 @@ CROSS = Exercise(
         ),
         "forbidden scores are set to 0": Misconception(
             crossing(weigh=filled(0.0, zeros=False)),
-            "Padding still gets weight, since a score of 0 is an ordinary score: exp(0) is 1. Forbidden scores become "
-            "very low, or minus infinity, before the softmax.",
+            "Padding still takes its share, since a score of 0 is an ordinary score: exp(0) is 1. Forbidden scores "
+            "become very low, or minus infinity, before the softmax.",
         ),
         "the mask is added to the scores": Misconception(
             crossing(weigh=added(1)),

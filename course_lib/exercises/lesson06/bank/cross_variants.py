@@ -30,6 +30,10 @@ def _in_a_list(self, d_model):
     self.layers = [nn.Linear(d_model, d_model, bias=False) for _ in range(4)]
 
 
+def _in_the_targets_shape(self, x, decoder):
+    return self.W_o(x.transpose(1, 2).contiguous().view(decoder.shape))
+
+
 VARIANTS = {
     "heads cut with the decoder's length": (
         crossing(**cut_by_the_target("keys", "values", last=0)),
@@ -91,11 +95,22 @@ VARIANTS = {
         crossing(hide=lambda self, mask: mask.squeeze()),
     ),
     "the mask gets more axes": (
+        *(
+            crossing(hide=axes, merge=lambda self, x: x, project=_in_the_targets_shape)
+            for axes in (
+                lambda self, mask: mask[:, None, None, :],
+                lambda self, mask: mask.unsqueeze(1).unsqueeze(2),
+                lambda self, mask: mask.unsqueeze(1),
+            )
+        ),
         crossing(hide=lambda self, mask: mask[:, None, None, :], weigh=filled(-torch.inf, zeros=False)),
         crossing(hide=lambda self, mask: mask.unsqueeze(1).unsqueeze(2)),
         crossing(hide=lambda self, mask: mask.unsqueeze(1)),
     ),
-    "forbidden scores are set to 0": (crossing(weigh=_masked_softmax(lambda scores, mask: scores * mask)),),
+    "forbidden scores are set to 0": (
+        crossing(weigh=filled(0.0)),
+        crossing(weigh=_masked_softmax(lambda scores, mask: scores * mask)),
+    ),
     "forbidden scores are not low enough": (
         crossing(weigh=filled(-100.0, zeros=False)),
         crossing(weigh=filled(-10.0, zeros=False)),
