@@ -285,23 +285,25 @@ def _words(generator: torch.Generator, *counts: int) -> list[list[str]]:
     return [[words[i] for i in [*some[:-1], some[0]]] for words, some in zip(WORDS, drawn, strict=True)]
 
 
-def _maps(generator: torch.Generator, heads: int, target: int, source: int, spread: float = 2.0) -> Tensor:
-    """Draw weights that add up to 1, the largest mean of each row well above the next."""
+def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> Tensor:
+    """Draw weights with one largest mean in each row, which is not always where one head, or the surest, looks."""
     while True:
-        weights = (spread * _normal(generator, heads, target, source)).softmax(-1)
-        best = weights.mean(0).topk(2).values
-        if (best[:, 0] - best[:, 1]).min() > 1e-3:
+        weights = _normal(generator, heads, target, source).softmax(-1)
+        best = weights.mean(0).topk(2)
+        others = (weights[0], weights[-1], weights.amax(0), weights.prod(0))
+        elsewhere = all(bool((other.argmax(-1) != best.indices[:, 0]).any()) for other in others)
+        if (best.values[:, 0] - best.values[:, 1]).min() > 1e-3 and (elsewhere or heads == 1):
             return weights
 
 
 def _pairs_case(generator: torch.Generator, heads: int, target: int, source: int, *padding: int) -> Case:
     """Draw weights and words. padding: rows and columns behind those of the words."""
     weights = _maps(generator, heads, target, source)
-    if padding:
-        padded = _maps(generator, heads, target + padding[0], source + padding[1])
-        padded[:, ::2, source:] += 1.0  # in some rows padding gets most, as in a model that does not mask it
-        padded[:, :target, :source] = weights
-        weights = padded / padded.sum(-1, keepdim=True)
+    if padding:  # in every other row it has the largest weight, as in a model that does not mask it
+        rows, columns = padding
+        part = torch.arange(target + rows)[:, None] % 2 * (0.6 if columns else 0.0)
+        weights = torch.cat((weights, _normal(generator, heads, rows, source).softmax(-1)), dim=1)
+        weights = torch.cat((weights * (1 - part), (part / max(columns, 1)).expand(heads, -1, columns)), dim=2)
     else:
         weights[:, -1] = weights[:, 0]  # of one word that stands there twice
     words = _words(generator, source, target)
@@ -351,7 +353,7 @@ def _error_case(
     in turn.
     """
     target, source = sizes
-    weights, gold = _maps(generator, 1, target, source, 1.0)[0], torch.zeros(target, source, dtype=torch.bool)
+    weights, gold = _maps(generator, 1, target, source)[0], torch.zeros(target, source, dtype=torch.bool)
     for place, row in enumerate(torch.randperm(target, generator=generator)[without:].tolist()):
         order = torch.randperm(source, generator=generator)
         gold[row, order[:partners]] = True
