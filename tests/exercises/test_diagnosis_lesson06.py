@@ -187,6 +187,11 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (CROSS, tutorial(length=lambda t, s: t), "heads cut with the decoder's length", 0),
     (CROSS, tutorial(fill=float("-inf"), wipe=False), "nan for an empty source", 8),
     (CROSS, tutorial(wipe=False), "an empty source is read evenly", 8),
+    (CROSS, tutorial(fill=float("-inf"), wipe=False, end=lambda self, out, weights, decoder:
+                     torch.nan_to_num(self.W_o(out))), "nan is repaired too late", 8),
+    (CROSS, tutorial(fill=float("-inf"), wipe=False, end=lambda self, out, weights, decoder:
+                     self.W_o(torch.nan_to_num(out))), "nan is repaired too late", 8),
+    (CROSS, tutorial(fill=torch.finfo(torch.float32).min), "a number too low for bfloat16", 8),
     (CROSS, tutorial(bias=True), "there is a bias", 8),
     (CROSS, tutorial(checked=False), "num_heads is not checked", 8),
     (CROSS, tutorial(scale=lambda d_k, d: 1.0), "no scale", 1),

@@ -107,7 +107,7 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
     refused = [Case(REFUSES, f"CrossAttention({d}, {n})", (d, n)) for d, n in ((heads * head_dim + 1, heads), (12, 5))]
     return [
         case(PLAIN, (batch, small, large)),
-        case(PLAIN, (batch, large, small)),
+        case(PLAIN, (batch, large, small), head_dim=small),
         _cross_case(generator, PLAIN, (2, 8, 12, 8, 8)),
         case(PADDED, (batch, small, large), _behind(_shuffled(generator, 1, 2, large - 1)[:batch], large)),
         case(PADDED, (batch, large, small), _some(generator, batch, small)),

@@ -161,6 +161,11 @@ CROSS = Exercise(
             "Your output is too much by decoder_hidden. Adding it is the block's work, which holds the residual "
             "connection; the layer gives what was read, and nothing else.",
         ),
+        "the wrong axes of k are swapped": Misconception(
+            crossing(turn=lambda self, k: k),
+            "The product wants (…, target, head_dim) @ (…, head_dim, source). Swap the last two axes of k, and no "
+            "others.",
+        ),
         "no scale": Misconception(
             crossing(scale=lambda self, q, k: 1),
             "The weights are more extreme than they should be: the scores were not divided by √head_dim.",
@@ -340,6 +345,11 @@ CROSS = Exercise(
             KeepsTheFirst,
             "Called a second time, with another source, your layer still reads the first one: something is kept on "
             "self. Let forward make its keys and values anew at each call.",
+        ),
+        "a number too low for bfloat16": Misconception(
+            crossing(weigh=filled(torch.finfo(torch.float32).min)),
+            "The lowest number of float32 does not fit into bfloat16. Ask the scores for theirs: "
+            "torch.finfo(scores.dtype).min.",
         ),
         "another dtype comes back": Misconception(
             crossing(give=lambda self, output, weights: output.float()),

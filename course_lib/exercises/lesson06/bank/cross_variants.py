@@ -30,6 +30,10 @@ def _in_a_list(self, d_model):
     self.layers = [nn.Linear(d_model, d_model, bias=False) for _ in range(4)]
 
 
+def _zeros_for_nan(self, output, weights):
+    return torch.where(output.isnan(), torch.zeros_like(output), output)
+
+
 def _in_the_targets_shape(self, x, decoder):
     return self.W_o(x.transpose(1, 2).contiguous().view(decoder.shape))
 
@@ -73,6 +77,11 @@ VARIANTS = {
             keys=lambda self, decoder, encoder: self.split(encoder),
             values=lambda self, decoder, encoder: self.split(encoder),
         ),
+    ),
+    "the wrong axes of k are swapped": (
+        crossing(turn=lambda self, k: k.transpose(1, 2)),
+        crossing(turn=lambda self, k: k.transpose(1, -1)),
+        crossing(turn=lambda self, k: k.permute(3, 2, 1, 0)),
     ),
     "scaled by another number": (
         crossing(scale=lambda self, q, k: q.shape[1] * q.shape[-1]),
@@ -118,6 +127,14 @@ VARIANTS = {
     ),
     "an empty source is read evenly": (
         crossing(weigh=_masked_softmax(lambda scores, mask: scores + (1 - mask.to(scores.dtype)) * -1e9)),
+    ),
+    "nan is repaired too late": (
+        crossing(weigh=filled(-torch.inf, zeros=False), give=lambda self, output, weights: output.nan_to_num(0.0)),
+        crossing(
+            weigh=filled(-torch.inf, zeros=False),
+            merge=lambda self, x: x.nan_to_num(0.0).transpose(1, 2).flatten(2),
+        ),
+        crossing(weigh=filled(-torch.inf, zeros=False), give=_zeros_for_nan),
     ),
     "cut off from the gradients": (crossing(give=lambda self, output, weights: output.detach()),),
     "there is a bias": (

@@ -59,6 +59,9 @@ class Steps(nn.Module):
     def values(self, decoder, encoder):
         return self.split(self.W_v(encoder))
 
+    def turn(self, k):
+        return k.transpose(-2, -1)
+
     def scale(self, q, k):
         return q.shape[-1] ** 0.5
 
@@ -78,7 +81,7 @@ class Steps(nn.Module):
 
     def forward(self, decoder_hidden, encoder_output, encoder_mask=None):
         q, k, v = (part(decoder_hidden, encoder_output) for part in (self.queries, self.keys, self.values))
-        scores = q @ k.transpose(-2, -1) / self.scale(q, k)
+        scores = q @ self.turn(k) / self.scale(q, k)
         weights = self.weigh(scores, None if encoder_mask is None else self.hide(encoder_mask))
         return self.give(self.project(self.merge(weights @ v), decoder_hidden), weights)
 
