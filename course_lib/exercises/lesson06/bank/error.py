@@ -142,6 +142,30 @@ def _smallest(weights, gold):
     return _hit(-weights, gold)
 
 
+def _mean_of_booleans(weights, gold):
+    return 1 - _hit(weights, gold)[gold.any(1)].mean().item()
+
+
+def _without_axis(weights, gold):
+    return _erring(hit=lambda weights, gold: gold.gather(1, weights.argmax(1)))(weights, gold)
+
+
+def _every_row_with_every_place(weights, gold):
+    if not gold.any():
+        raise ValueError(NOTHING)
+    counts = gold.any(1)
+    return 1 - gold[counts][:, weights.argmax(1)[counts]].float().mean().item()
+
+
+def _place_beside_place(weights, gold):
+    return _erring(hit=lambda weights, gold: weights.argmax(1) == gold.argmax(1))(weights, gold)
+
+
+def _asserting(weights, gold):
+    assert gold.any(), NOTHING
+    return _erring()(weights, gold)
+
+
 def _by_rows(weights, gold):
     wrong = total = 0
     for row, partners in zip(weights, gold, strict=True):
@@ -244,6 +268,11 @@ ERROR = Exercise(
             "A token may have several partners, and you accept one of them. Its largest weight may be on any: ask gold "
             "at the place of the largest weight.",
         ),
+        "the place of gold's own largest": Misconception(
+            _place_beside_place,
+            "argmax does not take booleans, and of several partners it would find one alone. Ask gold at the place of "
+            "the largest weight whether that is a partner.",
+        ),
         "every partner must be found": Misconception(
             _erring(hit=_all_partners),
             "A token may have several partners, and you want all of them found. One place is looked at, that of the "
@@ -261,6 +290,20 @@ ERROR = Exercise(
         "gold is turned": Misconception(
             lambda weights, gold: _erring()(weights, gold.T),
             "You turned gold round. It comes as (target, source), as weights does: use it as it is.",
+        ),
+        "every row meets every place": Misconception(
+            _every_row_with_every_place,
+            "gold[:, places] gives for each row the places of all of them. Each row has one place of its own: "
+            "gold[torch.arange(len(gold)), places], or gather.",
+        ),
+        "gather lacks an axis": Misconception(
+            _without_axis,
+            "gather wants places with as many axes as gold: argmax(-1, keepdim=True), and the axis of size 1 is taken "
+            "off afterwards.",
+        ),
+        "the mean of booleans": Misconception(
+            _mean_of_booleans,
+            "Booleans have no mean in torch. Make numbers of them first, with .float().",
         ),
         "the smallest weight": Misconception(
             _erring(hit=_smallest),
@@ -287,6 +330,11 @@ ERROR = Exercise(
             _whole_division,
             "Where no token has a partner you divide by 0, and Python says so with another error. Ask before, and "
             "raise ValueError.",
+        ),
+        "an assert where nothing counts": Misconception(
+            _asserting,
+            "An assert raises AssertionError, and is left out when Python runs with -O. Whoever calls is told by a "
+            "ValueError: if …: raise ValueError(…).",
         ),
         "a tensor comes back": Misconception(
             _of_the_result(torch.tensor),

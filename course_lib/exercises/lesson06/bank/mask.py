@@ -53,6 +53,13 @@ def _by_rows_on_the_default_device(source_lengths, max_len):
     return mask
 
 
+def _zeros_and_ones(source_lengths, max_len):
+    mask = torch.zeros(len(source_lengths), 1, 1, max_len)
+    for row, length in zip(mask, source_lengths.tolist(), strict=True):
+        row[..., :length] = 1
+    return mask
+
+
 def _of_the_longest(source_lengths, max_len):
     return _mask(source_lengths, int(source_lengths.max()))
 
@@ -141,6 +148,11 @@ MASK = Exercise(
             _changed(torch.logical_not),
             "Your mask marks the padding. In this course True means may attend, so the real tokens are True.",
         ),
+        "all tokens are real": Misconception(
+            _changed(lambda mask: mask | True),
+            "Every entry is True, so that padding is read like text: the lengths have no effect yet. True only where "
+            "the place is below the length.",
+        ),
         "one token too many": Misconception(
             _with_lengths(lambda lengths: lengths + 1),
             "A padded token counts as real. Places start at 0: a source of length 2 has its real tokens at 0 and 1, so "
@@ -220,7 +232,11 @@ MASK = Exercise(
             _with_lengths(lambda lengths: lengths.max().expand_as(lengths)),
             _with_lengths(lambda lengths: lengths[-1:].expand_as(lengths)),
         ),
-        "numbers instead of booleans": (_changed(lambda mask: mask.long()), _changed(lambda mask: mask.int())),
+        "numbers instead of booleans": (
+            _changed(lambda mask: mask.long()),
+            _changed(lambda mask: mask.int()),
+            _zeros_and_ones,
+        ),
         "lengths stand in a row": (
             lambda source_lengths, max_len: (torch.arange(max_len) < source_lengths)[None, None, None],
         ),

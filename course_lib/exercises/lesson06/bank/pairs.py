@@ -247,6 +247,11 @@ PAIRS = Exercise(
             _aligner(give=lambda places, source, target: [source[place] for place in places]),
             "You give a source word for each target word, without that word. Give pairs: (target word, source word).",
         ),
+        "not a list yet": Misconception(
+            _aligner(give=lambda places, source, target: zip(target, (source[place] for place in places), strict=True)),
+            "The pairs are still to be made: zip and expressions in round brackets wait until somebody asks. Make a "
+            "list of it, list(…).",
+        ),
         "a dict instead of a list": Misconception(
             _aligner(give=lambda places, source, target: dict(_pair(places, source, target))),
             "A dict has each key once, and a word may stand in the target twice, each time with another partner. Give "
@@ -272,6 +277,18 @@ PAIRS = Exercise(
         ),
     },
     variants={
+        "the largest over the target": (
+            lambda weights, source, target: [
+                (word, source[place])
+                for word, place in zip(target, _mean(weights, source, target).argmax(0).tolist(), strict=False)
+            ],
+            lambda weights, source, target: [
+                (word, source[place]) for word, place in zip(target, weights.mean(0).argmax(0).tolist(), strict=False)
+            ],
+        ),
+        "not a list yet": (
+            _aligner(give=lambda places, source, target: (pair for pair in _pair(places, source, target))),
+        ),
         "one head alone": (_aligner(lambda weights, source, target: _cut(weights, source, target)[-1]),),
         "averaged over the target": (
             lambda weights, source, target: _pair(_best(weights.mean(2)[:, : len(source)]), source, target),
