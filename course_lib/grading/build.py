@@ -31,6 +31,7 @@ MODULES = (
     "denoising",
     "encoder",
     "errors",
+    "filling",
     "generation",
     "heads",
     "labbook",
@@ -44,6 +45,7 @@ MODULES = (
     "reading_tasks",
     "seq2seq",
     "spans",
+    "suspects",
     "training",
 )
 REFERENCE = ("playground/", "worlds/", "zoo/", *(f"{name}.py" for name in MODULES))
