@@ -36,7 +36,7 @@ def test_a_click_shows_whom_a_word_looks_at(open_lab, learner):
     notebook = "explorer06/cross_attention.ipynb"
     (learner / notebook).write_text(json.dumps(source))
     lab = open_lab(notebook)
-    for cell in ("setup", "opening-experiment", "train-experiment", "maps-experiment", "explorer"):
+    for cell in ("setup", "opening-experiment", "train-experiment", "alignment", "maps-experiment", "explorer"):
         lab.run(cell)
     explorer = lab.cell("explorer").locator(".alignment-explorer")
     view = explorer.locator(".alignment-explorer-view")
