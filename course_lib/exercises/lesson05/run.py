@@ -201,6 +201,8 @@ def _copy_case(
     """
     batch, n, vocab = sizes
     first = torch.randperm(vocab, generator=generator)
+    if group == DRAWN:  # away from both ends of the vocabulary, where a wrong draw may be a right one
+        first = (first - first[0] + _shuffled(generator, *range(2, vocab - 2))[0]) % vocab
     ids = first[:, None].repeat(1, n)
     if mixed:
         ids[:, 1:] = torch.randint(vocab, (vocab, n - 1), generator=generator)
