@@ -52,6 +52,7 @@ from course_lib.exercises.lesson05.bank.slips import (
 
 __all__ = ["LEAK"]
 
+
 def _explain(case):
     """Say which token shows a leak of this model, and how."""
     model, ids, vocab = case.args
