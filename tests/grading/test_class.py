@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ SAMPLE = 3  # of the wrong hand-ins of a lesson after the first; its bank test g
 
 
 def cell_of(exercise):
-    return exercise.side.name.replace("_", "-")
+    """The id of an answer cell: causal-mask for causal_mask, cross-attention for CrossAttention."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", exercise.side.name.replace("_", "-")).lower()
 
 
 def the_class(lesson, graded, wrong):
