@@ -303,12 +303,13 @@ def test_layers_without_forward_are_not_written_yet():
 
 CARDS = [
     (CROSS, tutorial(bias=True), "Other parameters: expected 'none', got 'W_k.bias, W_o.bias, W_q.bias, W_v.bias'"),
-    (CROSS, Renamed, "the layer has no W_q.weight; its weights are named W_q.weight, W_k.weight, W_v.weight, W_o"),
+    (CROSS, Renamed, "the layer has no W_q.weight, and it needs W_q.weight, W_k.weight, W_v.weight, W_o.weight."),
     (CROSS, tutorial(kv=lambda d, e: (d, e), length=lambda t, s: -1), "Keys and values describe the same tokens"),
     (CROSS, tutorial(wipe=False), "the outputs of the empty source"),
     (CROSS, cross_attention, "CrossAttention must be a class that inherits from nn.Module"),
     (MASK, lengths_mask(lambda p, n: p < n), "two axes are missing"),
     (PAIRS, aligns(columns=False), "Columns behind the source words are padding"),
+    (PAIRS, aligns(average=lambda weights: weights[0]), "; the source reads “"),
     (ERROR, errs(nothing=lambda: 0.0), "Expected a ValueError, and nothing was raised"),
 ]
 

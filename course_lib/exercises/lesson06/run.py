@@ -137,7 +137,7 @@ def _made(student: Any, case: Case) -> nn.Module:
     own = layer.state_dict()
     for name, weight in case.weights.items():
         if name not in own:
-            raise AttributeError(f"the layer has no {name}; its weights are named {', '.join(case.weights)}")
+            raise AttributeError(f"the layer has no {name}, and it needs {', '.join(case.weights)}")
         if own[name].shape != weight.shape:
             sizes = f"{tuple(own[name].shape)}, and {tuple(weight.shape)} is needed"
             raise ValueError(f"{name} has the shape {sizes}")

@@ -5,7 +5,7 @@ import torch
 
 from course_lib import alignments
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Misconception
+from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson06 import run
 
 __all__ = ["PAIRS"]
@@ -143,10 +143,16 @@ def _by_comparing(weights, source, target):
     return pairs
 
 
+def _both_sides(case):
+    _, source, target = case.args
+    return f"the source reads “{' '.join(source)}”, the target “{' '.join(target)}”"
+
+
 PAIRS = Exercise(
     side=run.PAIRS,
     reference=alignments.alignment,
     groups={run.LARGEST: 2, run.PADDING: 1},
+    judge=Equality(explain=_both_sides),
     difficulty=2,
     minutes=8,
     misconceptions={
