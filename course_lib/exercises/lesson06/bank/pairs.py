@@ -260,8 +260,8 @@ PAIRS = Exercise(
         ),
         "a dict instead of a list": Misconception(
             _aligner(give=lambda places, source, target: dict(_pair(places, source, target))),
-            "A dict has each key once, and a word may stand in the target twice, each time with another partner. Give "
-            "a list of pairs.",
+            "A dict has each key once, and a word may stand in the target twice, perhaps with another partner. Give a "
+            "list of pairs.",
         ),
         "each pair once": Misconception(
             _aligner(give=lambda places, source, target: sorted(set(_pair(places, source, target)))),
