@@ -18,10 +18,10 @@ WRONG_AXIS = """def cross_attention_mask(source_lengths, max_len):
 def test_a_mask_on_the_wrong_axis_is_named(open_lab):
     lab = open_lab(LESSON)
     lab.run("setup")
-    lab.type_into("cross-mask", WRONG_AXIS)
-    lab.run("cross-mask")
-    card = lab.run("cross-mask-check")
-    lab.screenshot("card-wrong-axis", "cross-mask-check")
+    lab.type_into("cross-attention-mask", WRONG_AXIS)
+    lab.run("cross-attention-mask")
+    card = lab.run("cross-attention-mask-check")
+    lab.screenshot("card-wrong-axis", "cross-attention-mask-check")
     assert card.startswith("✗ 06.cross_attention_mask")
     assert "It looks like" in card
 
