@@ -22,8 +22,6 @@ LESSON = exercises.lesson("06")
 CROSS, MASK, PAIRS, ERROR = LESSON
 NOTEBOOK = Path(__file__).parents[2] / "solutions" / "06_cross_attention" / "cross_attention.ipynb"
 every_seed = pytest.mark.parametrize("seed", range(20))
-with_notebook = pytest.mark.skipif(not NOTEBOOK.exists(), reason="the notebook of lesson 06 is not here yet")
-
 
 def layer_of(kind: type[nn.Module], **weights: torch.Tensor) -> nn.Module:
     """A layer of width 2 with one head: the identity where no weight is given."""
