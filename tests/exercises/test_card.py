@@ -49,8 +49,9 @@ def test_a_failed_card_shows_both_masks_and_the_diagnosis():
         ((3, 1, 2, 4), "[2][0][1][1]", "rows are queries, sequence 2", 2),
         ((3, 5, 2, 4), "[2][4][1][1]", "rows are queries, sequence 2, head 4", 2),
         ((1, 1, 1, 4), "[0][0][0][1]", "rows are queries", 1),
-        ((4,), "[1]", "rows are queries", 1),
-        ((), "", "rows are queries", 1),
+        ((3, 4), "[0][1]", "(■ True, · False)", 3),  # no mask: nobody attends to anything
+        ((4,), "[1]", "(■ True, · False)", 1),
+        ((), "", "(■ True, · False)", 1),
     ],
 )
 def test_the_matrix_that_differs_is_drawn(shape: tuple[int, ...], first: str, rows: str, height: int):

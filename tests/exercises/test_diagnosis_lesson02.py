@@ -13,6 +13,7 @@ from course_lib.attention import attention_weights, causal_self_attention, merge
 from course_lib.exercises.exercise import Exercise
 from course_lib.masks import create_causal_mask
 from course_lib.positions import rope
+from tests.exercises.told import gets_its_name, reads_on_the_card
 
 WEIGHTS, SPLIT, MERGE, BLOCK, ROPE = exercises.lesson("02")
 
@@ -288,21 +289,10 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student", "name", "points"), TOLD, ids=[f"{ex.side.name}-{name}" for ex, _, name, _ in TOLD]
-)
-def test_a_learners_code_gets_the_right_name_or_none(
-    exercise: Exercise, student: Callable[..., Any], name: str | None, points: float
-):
-    for seed in range(3):
-        verdict = exercise.grade(student, seed)
-        assert verdict.status == "failed"
-        assert (verdict.misconception, verdict.points) == (name, points), verdict.message
-        assert next(result.failure for result in verdict.groups if result.failure).sentence
+test_a_learners_code_gets_the_right_name_or_none = gets_its_name(TOLD)
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student", "said"),
+test_the_card_says_what_is_wrong_and_where = reads_on_the_card(
     [
         (WEIGHTS, weights(scale=lambda q: 1), "not divided by √head_dim"),
         (WEIGHTS, weights(), "rows of queries without a key: 110 of 110 values differ; the first is [0][0]: expected "
@@ -314,13 +304,8 @@ def test_a_learners_code_gets_the_right_name_or_none(
         (WEIGHTS, repaired_in_place, "the softmax needs its own result for the gradients"),
         (WEIGHTS, lambda q, k, mask=None: torch.tensor(attention_weights(q, k, mask).tolist(), dtype=q.dtype),
          "A gradient reaches q: expected True, got False"),
-    ],
+    ]
 )  # fmt: skip
-def test_the_card_says_what_is_wrong_and_where(exercise: Exercise, student: Callable[..., Any], said: str):
-    verdict = exercise.grade(student, 0)
-    assert verdict.misconception is not None
-    assert said in " ".join(verdict.message.split())
-    assert len(verdict.message.split("\n")) <= 40
 
 
 def test_the_mask_is_drawn_above_wrong_weights():

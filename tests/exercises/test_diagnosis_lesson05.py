@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from course_lib import exercises
 from course_lib.decoder import DecoderConfig
 from course_lib.exercises.exercise import Exercise
 from course_lib.masks import create_bidirectional_mask, create_causal_mask
+from tests.exercises.told import gets_its_name, passes, reads_on_the_card
 
 LEAK, COPY, REPAIR = exercises.lesson("05")
 
@@ -311,17 +311,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student", "name", "points"), TOLD, ids=[f"{ex.side.name}-{name}" for ex, _, name, _ in TOLD]
-)
-def test_a_learners_code_gets_the_right_name_or_none(
-    exercise: Exercise, student: Callable[..., Any], name: str | None, points: float
-):
-    for seed in range(3):
-        verdict = exercise.grade(student, seed)
-        assert verdict.status == "failed"
-        assert (verdict.misconception, verdict.points) == (name, points), verdict.message
-        assert next(result.failure for result in verdict.groups if result.failure).sentence
+test_a_learners_code_gets_the_right_name_or_none = gets_its_name(TOLD)
 
 
 RIGHT: list[tuple[Exercise, Callable[..., Any]]] = [
@@ -345,10 +335,7 @@ RIGHT: list[tuple[Exercise, Callable[..., Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("exercise", "student"), RIGHT)
-def test_unusual_right_answers_pass(exercise: Exercise, student: Callable[..., Any]):
-    for seed in range(3):
-        assert exercise.grade(student, seed).passed, exercise.grade(student, seed).message
+test_unusual_right_answers_pass = passes(RIGHT)
 
 
 CARDS = [
@@ -362,8 +349,4 @@ CARDS = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "student", "said"), CARDS)
-def test_the_card_says_what_is_wrong_and_where(exercise: Exercise, student: Callable[..., Any], said: str):
-    verdict = exercise.grade(student, 0)
-    assert said in " ".join(verdict.message.split()), verdict.message
-    assert len(verdict.message.split("\n")) <= 40
+test_the_card_says_what_is_wrong_and_where = reads_on_the_card(CARDS)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch.nn import functional as F
 
 from course_lib import exercises
 from course_lib.exercises.exercise import Exercise
+from tests.exercises.told import gets_its_name, passes
 
 MASKING, LOSS, POOL, SPAN, LABELS = exercises.lesson("03")
 
@@ -148,22 +148,10 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student", "name", "points"),
-    TOLD,
-    ids=[f"{number}-{ex.side.name}-{name}" for number, (ex, _, name, _) in enumerate(TOLD)],
-)
-def test_a_first_attempt_gets_the_name_of_its_mistake(
-    exercise: Exercise, student: Callable[..., Any], name: str | None, points: float
-):
-    for seed in range(3):
-        verdict = exercise.grade(student, seed)
-        assert verdict.status == "failed"
-        assert (verdict.misconception, verdict.points) == (name, points), verdict.message
+test_a_first_attempt_gets_the_name_of_its_mistake = gets_its_name(TOLD)
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student"),
+test_without_the_slip_it_passes = passes(
     [
         (MASKING, masks()),
         (MASKING, masks(writes=True)),
@@ -172,8 +160,5 @@ def test_a_first_attempt_gets_the_name_of_its_mistake(
         (SPAN, loops_from(-torch.inf)),
         (LABELS, labels_if(lambda labels, words: any(word is not None and word < 0 for word in words))),
     ],
+    seeds=20,
 )
-def test_without_the_slip_it_passes(exercise: Exercise, student: Callable[..., Any]):
-    for seed in range(20):
-        verdict = exercise.grade(student, seed)
-        assert verdict.passed, verdict.message

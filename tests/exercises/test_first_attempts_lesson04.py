@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch.nn import functional as F
 
 from course_lib import exercises
 from course_lib.exercises.exercise import Exercise
 from course_lib.masks import create_causal_mask
+from tests.exercises.told import gets_its_name
 
 LOSS, SAMPLE, WRITE, ATTEND, BYTES = exercises.lesson("04")
 
@@ -206,15 +206,4 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student", "name", "points"),
-    TOLD,
-    ids=[f"{number}-{ex.side.name}-{name}" for number, (ex, _, name, _) in enumerate(TOLD)],
-)
-def test_a_first_attempt_gets_the_name_of_its_mistake(
-    exercise: Exercise, student: Callable[..., Any], name: str | None, points: float
-):
-    for seed in range(3):
-        verdict = exercise.grade(student, seed)
-        assert verdict.status == "failed"
-        assert (verdict.misconception, verdict.points) == (name, points), verdict.message
+test_a_first_attempt_gets_the_name_of_its_mistake = gets_its_name(TOLD)

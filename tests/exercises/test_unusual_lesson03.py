@@ -1,14 +1,11 @@
 """Right answers to lesson 03 that are written as nobody would expect pass for every seed."""
 
-from collections.abc import Callable
-from typing import Any
 
-import pytest
 import torch
 from torch.nn import functional as F
 
 from course_lib import exercises
-from course_lib.exercises.exercise import Exercise
+from tests.exercises.told import passes
 
 MASKING, LOSS, POOL, SPAN, LABELS = exercises.lesson("03")
 
@@ -75,13 +72,8 @@ def weighted(logits, labels):
     return (F.cross_entropy(logits.mT, labels, reduction="none") * weights).sum().float()
 
 
-@pytest.mark.parametrize(
-    ("exercise", "student"),
+test_unusual_right_answers_pass = passes(
     [(MASKING, unusual), (MASKING, cumulative), (LOSS, weighted), (POOL, pooled_by_attention), (SPAN, by_cummax),
      (LABELS, tuple_of_labels)],
-    ids=lambda value: getattr(value, "__name__", ""),
+    seeds=20,
 )  # fmt: skip
-@pytest.mark.parametrize("seed", range(20))
-def test_unusual_right_answers_pass(exercise: Exercise, student: Callable[..., Any], seed: int):
-    verdict = exercise.grade(student, seed)
-    assert verdict.passed, verdict.message

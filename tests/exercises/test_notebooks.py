@@ -1,0 +1,107 @@
+"""What every lesson's notebook says of its exercises is true of them, and its answers pass."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from torch import nn
+
+from course_lib import exercises
+from course_lib.exercises.exercise import Exercise, forget_runs
+from course_lib.layout import Course, Lesson
+
+COURSE = Course(Path(__file__).parents[2])
+every_lesson = pytest.mark.parametrize("lesson", COURSE.lessons(), ids=lambda lesson: lesson.name)
+every_exercise = pytest.mark.parametrize("exercise", exercises.all(), ids=lambda exercise: exercise.id)
+
+
+def cells_of(number: str) -> list[nbformat.NotebookNode]:
+    """The cells of a lesson's solution."""
+    lesson = next(lesson for lesson in COURSE.lessons() if lesson.number == number)
+    return nbformat.read(lesson.file(COURSE.solutions), as_version=4).cells
+
+
+@every_lesson
+def test_a_notebook_grades_its_exercises_for_their_points(lesson: Lesson):
+    cells, bank = cells_of(lesson.number), exercises.lesson(lesson.number)
+    found = {cell.source: cell.metadata.get("nbgrader", {}) for cell in cells}
+    checks = {f'check("{ex.id}", {ex.side.name})': ex for ex in bank}
+    graded = {source: data["points"] for source, data in found.items() if data.get("grade")}
+    assert graded == {source: exercise.points for source, exercise in checks.items() if not exercise.optional}
+    assert set(checks) <= set(found)
+
+
+@every_lesson
+def test_the_title_adds_up_what_the_exercises_say(lesson: Lesson):
+    title = cells_of(lesson.number)[0].source
+    graded = [exercise for exercise in exercises.lesson(lesson.number) if not exercise.optional]
+    assert f"**Points:** {sum(exercise.points for exercise in graded)}." in title
+    minutes, number = sum(exercise.minutes for exercise in graded), "zero one two three four five six".split()
+    assert re.search(rf"\b{minutes} (minutes are|of them) for {number[len(graded)]} exercises", title)
+
+
+@every_exercise
+def test_a_statement_gives_the_points_and_the_effort_of_its_exercise(exercise: Exercise):
+    worth = "optional, no points" if exercise.optional else f"{exercise.points} points"
+    effort = f"*Difficulty {exercise.difficulty} of 5 · about {exercise.minutes} minutes*"
+    head = f"· `{exercise.side.name}` ({worth})\n"
+    found = [cell.source for cell in cells_of(exercise.id[:2]) if head in cell.source]
+    assert len(found) == 1
+    assert effort in found[0]
+
+
+@every_exercise
+def test_the_answer_in_the_notebook_passes(exercise: Exercise):
+    """With what the setup cell imports and the lesson's other answers, and nothing else."""
+    cells, scope = cells_of(exercise.id[:2]), {}
+    answers = tuple(f"{kind} {ex.side.name}(" for ex in exercises.lesson(exercise.id[:2]) for kind in ("def", "class"))
+    for cell in cells:
+        if cell.id == "setup" or cell.source.startswith(answers):
+            exec(cell.source, scope)
+    for seed in range(5):
+        verdict = exercise.grade(scope[exercise.side.name], seed)
+        assert verdict.passed, verdict.message
+
+
+def stub_of(exercise: Exercise) -> Any:
+    """What a released notebook holds in place of the answer."""
+
+    def stub(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
+
+    return type(exercise.side.name, (nn.Module,), {"__init__": stub, "forward": stub}) if is_a_class(exercise) else stub
+
+
+def is_a_class(exercise: Exercise) -> bool:
+    return isinstance(exercise.reference, type)
+
+
+@every_exercise
+def test_a_stub_is_told_what_to_write(exercise: Exercise):
+    verdict = exercise.grade(stub_of(exercise))
+    assert (verdict.status, verdict.points) == ("not written", 0)
+    assert verdict.reason == exercise.side.todo
+
+
+@every_exercise
+def test_a_forgotten_return_is_spoken_of(exercise: Exercise):
+    def forgets(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    student = type(exercise.side.name, (exercise.reference,), {"forward": forgets}) if is_a_class(exercise) else forgets
+    assert "got None: did you forget `return`?" in " ".join(exercise.grade(student).message.split())
+
+
+@every_exercise
+def test_the_judges_own_work_is_quick(exercise: Exercise, record_property: Any):
+    times = []
+    for seed in range(5):
+        forget_runs()
+        start = time.perf_counter()
+        assert exercise.grade(exercise.reference, seed).passed
+        times.append(time.perf_counter() - start)
+    record_property("measured", f"a right answer takes {1000 * sorted(times)[2]:.0f} ms")
+    assert sorted(times)[2] < 0.5  # 100 ms where nothing else runs
