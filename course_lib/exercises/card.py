@@ -130,8 +130,9 @@ def _failure(failure: Failure) -> list[str]:
     fewest = max(FEWEST, 1 + (first_difference or [0])[-1])
     inputs = [(name, value.expand(expected.shape)[index]) for name, value in failure.inputs if _is_drawable(value)]
     outputs = [("expected", expected[index]), ("yours", got[index])]
-    masked = any(value.dtype == torch.bool for _, value in [*inputs, *outputs])
-    legend = [f"  (■ True = may attend, · False; rows are {rows})"] if masked else []
+    drawn = [value for _, value in [*inputs, *outputs] if value.dtype == torch.bool]
+    means = f"True = may attend, · False; rows are {rows}" if expected.ndim == len(AXES) + 1 else "True, · False"
+    legend = [f"  (■ {means})"] if drawn else []  # only what has a mask's four axes is read as one
     if 0 < len(inputs) <= MOST_INPUTS:
         return [*lines, "", *_beside(inputs, fewest), "", *_beside(outputs, fewest), *legend]
     return [*lines, "", *_beside(outputs, fewest), *legend]
