@@ -1,20 +1,4 @@
-"""Three decoders that are handed over in lesson 05. Two of them cheat; find out which before you read on.
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-"""
+"""Three decoders that are handed over in lesson 05. Two of them cheat: find out which before you read on."""
 
 from course_lib.decoder import DecoderConfig
 from course_lib.masks import create_bidirectional_mask, create_causal_mask

@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor
 
+from course_lib.cheating import copy_rate, repair
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.filling import fill_masks
 from course_lib.generation import generate
 from course_lib.heads import MaskedLM
-from course_lib.masks import create_bidirectional_mask
 from course_lib.objectives import IGNORE, mask_tokens, masked_lm_loss, next_token_loss
 from course_lib.padding import right_pad
+from course_lib.suspects import suspects
 from course_lib.training import History, Recipe, shuffled, train
 from course_lib.worlds import english
 from course_lib.worlds.special_tokens import BOS, EOS, FIRST_ORDINARY, MASK, PAD
@@ -116,14 +117,22 @@ def ways_to_draw(seed: int) -> Figures:
     return figures
 
 
-def cheating_decoder(seed: int) -> Figures:
-    """Lesson 05: same model, same budget, no causal mask; target: loss far below the entropy, samples useless."""
-    model, history = train_decoder(seed, mask=create_bidirectional_mask)
-    written = write(model, 1000, seeded(seed), use_cache=False)
-    return {
-        "seconds": history.seconds, "loss": history.summary()["loss"], "entropy": LANGUAGE.entropy_per_token,
-        "written in language": share_in_language(written),
-    }  # fmt: skip
+def three_suspects(seed: int) -> Figures:
+    """Lesson 05: same sizes, same budget, two with a leak; target: losses far below the entropy, samples useless."""
+    ids, mask = sentences(TESTED_ON, seeded(10_000 + seed))
+    of_one_length = ids[mask[:, 0, 0].sum(-1) == 9][:100, :9]
+    configs = suspects(**SIZES)
+    models = {name: train_decoder(seed, mask=config.mask)[0] for name, config in configs.items()}
+    models["right mask, Cedar's weights"] = Decoder(repair(configs["Cedar"]))
+    models["right mask, Cedar's weights"].load_state_dict(models["Cedar"].state_dict())
+    models["Cedar, untrained"] = Decoder(configs["Cedar"], seeded(seed))
+    figures = {"entropy": LANGUAGE.entropy_per_token}
+    for name, model in models.items():
+        with torch.no_grad():
+            figures[f"{name}: loss"] = next_token_loss(model(ids, mask), ids, mask).item()
+            figures[f"{name}: copies"] = copy_rate(model, of_one_length, SIZES["vocab_size"], seeded(seed))
+        figures[f"{name}: in language"] = share_in_language(write(model, 500, seeded(seed), use_cache=False))
+    return figures
 
 
 def fill(model: MaskedLM, seed: int) -> Figures:
@@ -192,7 +201,7 @@ def masks_filled_step_by_step(seed: int) -> Figures:
     figures = {"seconds": history.seconds}
     hidden = torch.where(lengths[:, 0, 0], MASK, PAD)
     hidden[torch.arange(len(hidden)), lengths[:, 0, 0].sum(-1) - 1] = EOS
-    for steps in (1, 4, hidden.shape[1]):
+    for steps in (1, 2, 4, 8, hidden.shape[1]):
         written = fill_masks(model, hidden, lengths, steps, generator)
         figures[f"in language, {steps} steps"] = share_in_language(written)
     return figures
@@ -201,7 +210,7 @@ def masks_filled_step_by_step(seed: int) -> Figures:
 EXPERIMENTS = (
     decoder_and_entropy,
     ways_to_draw,
-    cheating_decoder,
+    three_suspects,
     encoder_fills_masks,
     fifteen_or_forty_percent,
     bank_in_two_contexts,

@@ -24,7 +24,8 @@ READ, LABELLED, TESTED_ON = 12_000, 200, 300
 PROMPT_STEPS = 800
 FORMS = {
     "": prompting.behind,
-    ", task in front": lambda read, task: [task, ":", *read],
+    ", 'the' added": lambda read, task: [*read, "the", task, ":"],
+    ", task in front": lambda read, task: [task, *read, ":"],
 }
 
 
