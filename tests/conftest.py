@@ -37,7 +37,11 @@ install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_
 
 from tests.required import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402 (after the hook)
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+__all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--whole-banks", action="store_true", help="hand in and grade every mistake of every lesson")
 
 
 def pytest_terminal_summary(terminalreporter):
