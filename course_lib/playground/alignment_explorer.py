@@ -17,7 +17,7 @@ from course_lib.playground.word_bars import number, paragraphs
 __all__ = ["Look", "alignment_explorer", "describe", "layer_and_head", "render"]
 
 MAX_WORDS = 16
-MEAN = "mean of all"
+MEAN, ALL_HEADS = "mean of all", -1  # None would look as if nothing were chosen
 LEGEND = "Each row adds up to 1. ◆ the two words say the same part: this is the true alignment."
 
 
@@ -93,13 +93,13 @@ class _Page:
     """The widgets, and what they share: the translation, and which of its words is chosen."""
 
     def __init__(self, ask: Callable[[str], Look], text: str, question: str) -> None:
-        self.ask, self.position = ask, 0
+        self.ask, self.question, self.position = ask, question, 0
         self.text = sentence_field(text, "alignment_explorer", MAX_WORDS, question)
         self.look = ask(text)
         layer_and_head(self.look, 0, None)  # refuses weights that do not fit
         layers, heads = self.look.weights.shape[:2]
         self.layer = choice("layer", [(str(n + 1), n) for n in range(layers)], layers - 1, width=60)
-        self.head = choice("head", [(MEAN, None), *((str(n + 1), n) for n in range(heads))], None, width=90)
+        self.head = choice("head", [(MEAN, ALL_HEADS), *((str(n + 1), n) for n in range(heads))], ALL_HEADS, width=120)
         self.target = widgets.HBox(layout={"flex_flow": "row wrap"})
         self.view = widgets.HTML()
         self.view.add_class("explorer-view").add_class("alignment-explorer-view")
@@ -111,9 +111,9 @@ class _Page:
             control.observe(self._show, "value")
 
     def _new_text(self, change: object = None) -> None:
-        if not self.text.value.split():
-            return
         try:
+            if not self.text.value.split():
+                raise ValueError(f"the field is empty: type a {self.question}")
             self.look = self.ask(self.text.value)
         except ValueError as error:
             self.target.children = []
@@ -142,7 +142,8 @@ class _Page:
         for position, button in enumerate(self.target.children):
             button.button_style = "primary" if position == self.position else ""
         if self.target.children:
-            self.view.value = render(self.look, self.layer.value, self.head.value, self.position)
+            head = None if self.head.value == ALL_HEADS else self.head.value
+            self.view.value = render(self.look, self.layer.value, head, self.position)
 
 
 def _cell(look: Look, weights: Tensor, i: int, j: int) -> Cell:

@@ -73,6 +73,7 @@ def test_a_click_chooses_a_word_and_the_knobs_a_layer_and_a_head():
     _, layer, head, target, view = parts(page)
     assert [button.description for button in target.children] == ["0 sieben", "1 und", "2 neunzig"]
     assert "Layer 2, mean of all" in text(view.value)
+    assert head.label == "mean of all"  # it is seen to be chosen
     target.children[2].click()
     assert "'neunzig' (position 2)" in text(view.value)
     assert [button.button_style for button in target.children] == ["", "", "primary"]
@@ -100,3 +101,4 @@ def test_another_text_is_asked_for_and_what_cannot_be_read_is_said():
     assert "'sieben' (position 0)" in text(view.value)
     field.value = "  "
     assert len(asked) == 3
+    assert text(view.value) == "the field is empty: type a text"
