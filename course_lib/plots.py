@@ -38,25 +38,32 @@ FONT = 11
 
 
 def plot_masks(
-    masks: Mapping[str, Tensor], tokens: Sequence[str], says: tuple[str, str] = ("may attend", "may not")
+    masks: Mapping[str, Tensor],
+    tokens: Sequence[str],
+    says: tuple[str, str] = ("may attend", "may not"),
+    axes: tuple[str, str] = ("query: who looks", "key: who is looked at"),
 ) -> Figure:
     """Draw masks as grids: a row for each query, a column for each key, filled where it may attend.
 
     masks: title -> boolean mask, True = may attend, broadcastable to (1, 1, n, n).
-    tokens: the n tokens along both axes. says: what True and False mean, for the legend.
+    tokens: the n tokens along both axes. says: what True and False mean, for the legend. axes: what rows and columns
+    are, where they are no queries and keys.
     Raises ValueError if there is no mask, or if one has more than one batch element or head.
     """
     if not masks:
         raise ValueError("plot_masks needs at least one mask, got none")
     n = len(tokens)
     grids = [_as_grid(mask, n, n) for mask in masks.values()]
-    fig, axes = _panels(len(masks), side=1.4 + 0.38 * n)
-    for ax, title, grid in zip(axes, masks, grids, strict=True):
+    fig, panels = _panels(len(masks), side=1.4 + 0.38 * n)
+    for ax, title, grid in zip(panels, masks, grids, strict=True):
         ax.imshow(grid.numpy(), cmap=ListedColormap([PALE, BLUE]), vmin=0, vmax=1)
         for i in range(n):
             for j in range(n):
                 _write(ax, i, j, "✓" if grid[i, j] else "·", "white" if grid[i, j] else INK)
         _label(ax, tokens, tokens, title)
+        ax.set_xlabel(axes[1], fontsize=FONT)
+        if ax.get_ylabel():  # the first of a row
+            ax.set_ylabel(axes[0], fontsize=FONT)
     allowed = Patch(facecolor=BLUE, label=f"✓ {says[0]}")
     forbidden = Patch(facecolor=PALE, edgecolor=INK, label=f"· {says[1]}")
     fig.legend(handles=[allowed, forbidden], loc="lower center", ncols=2, frameon=False, fontsize=FONT)
