@@ -7,7 +7,7 @@ from torch import Tensor
 
 from course_lib.exercises.running import Observation
 
-__all__ = ["CHANGED", "HALF", "Failure", "compare", "raised"]
+__all__ = ["CHANGED", "HALF", "Failure", "compare", "differing", "raised"]
 
 CHANGED = "the call changed its arguments in place; work on copies"
 # How many roundings apart two right answers in half precision may be: each step on the way to one is rounded.
@@ -85,10 +85,7 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
         return Failure("expected values, got a tensor on the device 'meta', which has none")
     if torch.equal(mine, right):
         return None
-    if right.dtype in HALF:
-        rounding = ROUNDINGS * torch.finfo(right.dtype).eps
-        rtol, atol = max(rtol, rounding), max(atol, rounding)
-    different = ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
+    different = differing(mine, right, rtol, atol)
     if not different.any():
         return None
     where = different.nonzero()[0].tolist()
@@ -97,6 +94,18 @@ def _compare_tensors(got: Observation, want: Observation, rtol: float, atol: flo
     where_first = f"{int(different.sum())} of {different.numel()} values differ; the first is {index}: "
     sentence = f"expected {_number(expected)}, got {_number(came)}"
     return Failure(f"{where_first if where else ''}{sentence}", "", right, mine, values=True)
+
+
+def differing(mine: Tensor, right: Tensor, rtol: float, atol: float) -> Tensor:
+    """Say which numbers of two tensors of one shape and dtype are not close; nan is close to nan.
+
+    >>> differing(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), 1e-5, 0.0)
+    tensor([False,  True])
+    """
+    if right.dtype in HALF:
+        rounding = ROUNDINGS * torch.finfo(right.dtype).eps
+        rtol, atol = max(rtol, rounding), max(atol, rounding)
+    return ~torch.isclose(mine.double(), right.double(), rtol, atol, equal_nan=True)
 
 
 def _advice(got: Observation, want: Observation) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from course_lib.exercises.comparing import CHANGED, HALF, Failure, compare, raised
+from course_lib.exercises.comparing import CHANGED, HALF, Failure, compare, differing, raised
 from course_lib.exercises.running import Case, Observation
 
 __all__ = ["EXACT", "Equality", "Finding", "Judge", "Misconception", "Pattern", "Predicates", "Wrong"]
@@ -203,9 +203,16 @@ class Equality:
             dtypes = [one.value.dtype for one in (got, other, want)]
             common = torch.float64 if dtypes[2] not in dtypes[:2] else None
             common = dtypes[2] if all(dtype.is_floating_point for dtype in dtypes) else common
-            if common is not None:
+            if got.value.shape != other.value.shape:
+                return False  # most mistakes differ so, or at the first look; there are many pairs of them
+            if common is not None and dtypes[:2] != [common, common]:
                 got, other = (replace(one, value=one.value.to(common)) for one in (got, other))
-        return self._compare(replace(got, inputs_changed=other.inputs_changed), other, mine.group) is None
+            one, two = got.value, other.value
+            if one.dtype == two.dtype and one.device == two.device and not one.is_meta:
+                return not differing(one, two, self.rtol, self.atols.get(mine.group, self.atol)).any()
+        if got.inputs_changed != other.inputs_changed:
+            got = replace(got, inputs_changed=other.inputs_changed)
+        return self._compare(got, other, mine.group) is None
 
 
 def _first_group(pattern: Pattern) -> set[str]:
