@@ -40,7 +40,8 @@ def config(name: str) -> Config:
     12
     """
     if name not in CONFIGS:
-        alike = get_close_matches(name, CONFIGS, n=3) or list(CONFIGS)
+        longer = [known for known in CONFIGS if known.startswith(name)]
+        alike = longer or get_close_matches(name, CONFIGS, n=3) or list(CONFIGS)
         raise ValueError(f"no configuration is called {name!r}; there are {', '.join(alike)}")
     return CONFIGS[name]
 
