@@ -8,14 +8,15 @@ from torch import nn
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
-from course_lib.zoo import bert, gpt2, t5
+from course_lib.zoo import bert, deberta, gpt2, t5
 
 __all__ = ["CONFIGS", "Config", "build", "config", "count_parameters", "names"]
 
 Config = EncoderConfig | DecoderConfig | EncoderDecoderConfig
-CONFIGS: dict[str, Config] = bert.CONFIGS | gpt2.CONFIGS | t5.CONFIGS
+CONFIGS: dict[str, Config] = bert.CONFIGS | gpt2.CONFIGS | t5.CONFIGS | deberta.CONFIGS
 MODELS: list[tuple[type, type[nn.Module]]] = [  # the first that fits
     (bert.BertConfig, bert.Bert),
+    (deberta.DebertaConfig, deberta.Deberta),
     (EncoderConfig, Encoder),
     (DecoderConfig, Decoder),
     (EncoderDecoderConfig, EncoderDecoder),

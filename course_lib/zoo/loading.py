@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.errors import CourseError
-from course_lib.zoo import bert, gpt2, t5
+from course_lib.zoo import bert, deberta, gpt2, t5
 from course_lib.zoo.catalogue import CONFIGS
 from course_lib.zoo.checkpoint import Checkpoint
 
@@ -17,15 +17,17 @@ FAMILIES: dict[str, Callable[[Checkpoint], tuple[nn.Module, dict[str, Tensor]]]]
     "bert": bert.from_checkpoint,
     "gpt2": gpt2.from_checkpoint,
     "t5": t5.from_checkpoint,
+    "deberta": deberta.from_checkpoint,
+    "deberta-v2": deberta.from_checkpoint,
 }
-ORGANISATIONS = {"bert": "google-bert", "gpt2": "openai-community", "t5": "google-t5"}
+ORGANISATIONS = {"bert": "google-bert", "gpt2": "openai-community", "t5": "google-t5", "deberta": "microsoft"}
 
 
 def load(name_or_folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Read a published checkpoint into our classes, ready for use (dropout off).
 
-    BERT gives a `Bert`, or a `MaskedLM` around it if the checkpoint has that head; GPT-2 a `Decoder`, T5 an
-    `EncoderDecoder`. Only safetensors are read: a pickled file could run code.
+    BERT gives a `Bert`, or a `MaskedLM` around it if the checkpoint has that head; DeBERTa a `Deberta`, or the same;
+    GPT-2 a `Decoder`, T5 an `EncoderDecoder`. Only safetensors are read: a pickled file could run code.
 
     name_or_folder: a folder with config.json and safetensors, or the name of a published model, which is fetched with
     the package huggingface_hub (pip install huggingface_hub) and kept in its cache.

@@ -32,6 +32,8 @@ PUBLISHED = {
     "t5-large": 737_668_096,
     "t5-3b": 2_851_598_336,
     "t5-11b": 11_307_321_344,
+    "deberta-base": 138_601_728,
+    "deberta-v3-base": 183_831_552,
 }
 WITH_HEADS = {"bert-base-uncased": 110_106_428, "bert-large-uncased": 336_226_108}
 
@@ -207,7 +209,8 @@ def test_a_named_configuration_is_made_of_the_published_parts(name, tmp_path):
     ("name", "suggested"),
     [
         ("gpt-2", ["gpt2"]),
-        ("bert-base", ["bert-base-uncased"]),
+        ("bert-base", ["bert-base-uncased"]),  # before deberta-base, which has more letters in common
+        ("deberta", ["deberta-base", "deberta-v3-base"]),
         ("T5-small", ["t5-small"]),
         ("no such thing", list(PUBLISHED)),
     ],

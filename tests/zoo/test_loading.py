@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from course_lib import zoo
 from course_lib.zoo.catalogue import CONFIGS
+from course_lib.zoo.loading import FAMILIES
 from tests.zoo.published import MODELS, bert, change_settings, change_tensors, gpt2, ids, refusal, saved
 
 every_kind = pytest.mark.parametrize("kind", MODELS)
@@ -141,11 +142,11 @@ def test_a_name_is_fetched_from_where_it_is_published_and_no_pickle_with_it(monk
         return str(originals[family])
 
     fetched = []
-    family = next(family for family in ("bert", "gpt2", "t5") if name.startswith(family))
+    family = next(family for family in ("bert", "gpt2", "t5", "deberta") if name.startswith(family))
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert torch.equal(outputs(zoo.load(name)), outputs(zoo.load(originals[family])))
-    organisation = {"bert": "google-bert", "gpt2": "openai-community", "t5": "google-t5"}[family]
-    assert fetched == [f"{organisation}/{name}"]
+    organisations = {"bert": "google-bert", "gpt2": "openai-community", "t5": "google-t5", "deberta": "microsoft"}
+    assert fetched == [f"{organisations[family]}/{name}"]
 
 
 # Files that are not there, or not whole
@@ -189,7 +190,8 @@ def test_a_part_is_missing(tmp_path):
 def test_another_family(copy, family):
     folder = copy("bert")
     change_settings(folder, model_type=family)
-    assert refusal(folder) == f"{folder} holds a model of the family {family!r}; the course can load bert, gpt2, t5."
+    known = ", ".join(FAMILIES)
+    assert refusal(folder) == f"{folder} holds a model of the family {family!r}; the course can load {known}."
 
 
 @pytest.mark.parametrize(

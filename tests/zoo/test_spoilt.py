@@ -11,7 +11,17 @@ from torch.nn import functional as F
 
 from course_lib import zoo
 from course_lib.zoo import checkpoint
-from tests.zoo.published import bert, change_settings, change_tensors, gpt2, refusal, saved, t5
+from tests.zoo.published import (
+    bert,
+    change_settings,
+    change_tensors,
+    deberta,
+    deberta_v2,
+    gpt2,
+    refusal,
+    saved,
+    t5,
+)
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -19,7 +29,17 @@ ONE_LAYER = {
     "bert": partial(bert, "BertForPreTraining", num_hidden_layers=1),
     "gpt2": partial(gpt2, n_layer=1, tie_word_embeddings=False),
     "t5": partial(t5, untied=True, scaled=False, feed_forward_proj="gated-gelu", num_layers=1, num_decoder_layers=1),
+    "deberta": partial(deberta, "DebertaForMaskedLM", num_hidden_layers=1),
+    "deberta-v2": partial(deberta_v2, "DebertaV2ForMaskedLM", num_hidden_layers=1),
 }
+OF_DEBERTA = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
 SIZES = {
     "bert": (
         "vocab_size",
@@ -42,15 +62,31 @@ SIZES = {
         "relative_attention_num_buckets",
         "relative_attention_max_distance",
     ),
+    "deberta": OF_DEBERTA,
+    "deberta-v2": (*OF_DEBERTA, "position_buckets"),
 }
 MAY_BE_NULL = ("n_inner", "num_decoder_layers", "relative_attention_max_distance")
-EPSILON = {"bert": "layer_norm_eps", "gpt2": "layer_norm_epsilon", "t5": "layer_norm_epsilon"}
+EPSILON = {
+    "bert": "layer_norm_eps",
+    "gpt2": "layer_norm_epsilon",
+    "t5": "layer_norm_epsilon",
+    "deberta": "layer_norm_eps",
+    "deberta-v2": "layer_norm_eps",
+}
 WORDS = {
     "bert": ("model_type", "hidden_act"),
     "gpt2": ("model_type", "activation_function"),
     "t5": ("model_type", "feed_forward_proj"),
+    "deberta": ("model_type", "hidden_act"),
+    "deberta-v2": ("model_type", "hidden_act"),
 }
-FLAGS = {"bert": (), "gpt2": ("tie_word_embeddings",), "t5": ("tie_word_embeddings", "scale_decoder_outputs")}
+FLAGS = {
+    "bert": (),
+    "gpt2": ("tie_word_embeddings",),
+    "t5": ("tie_word_embeddings", "scale_decoder_outputs"),
+    "deberta": (),
+    "deberta-v2": (),
+}
 NO_NUMBERS = ["12", "", [12], {"a": 12}, True, False, float("nan"), float("inf"), 10**30]
 every_family = pytest.mark.parametrize("family", SIZES)
 
