@@ -8,12 +8,12 @@ from torch import nn
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
-from course_lib.zoo import bart, bert, distilbert, gpt1, gpt2, llama, modernbert, roberta, t5
+from course_lib.zoo import bart, bert, deberta, distilbert, gpt1, gpt2, llama, modernbert, roberta, t5
 
 __all__ = ["CLOSED", "CONFIGS", "Config", "build", "config", "count_parameters", "like", "names"]
 
 Config = EncoderConfig | DecoderConfig | EncoderDecoderConfig
-_ENCODERS = bert.CONFIGS | roberta.CONFIGS | distilbert.CONFIGS | modernbert.CONFIGS
+_ENCODERS = bert.CONFIGS | roberta.CONFIGS | distilbert.CONFIGS | modernbert.CONFIGS | deberta.CONFIGS
 _DECODERS = gpt1.CONFIGS | gpt2.CONFIGS | llama.CONFIGS
 CONFIGS: dict[str, Config] = _ENCODERS | _DECODERS | t5.CONFIGS | bart.CONFIGS
 CLOSED = {
@@ -26,6 +26,7 @@ CLOSED = {
 MODELS: list[tuple[type, type[nn.Module]]] = [  # the first that fits
     (bert.BertConfig, bert.Bert),
     (modernbert.ModernBertConfig, modernbert.ModernBert),
+    (deberta.DebertaConfig, deberta.Deberta),
     (gpt1.Gpt1Config, gpt1.Gpt1),
     (EncoderConfig, Encoder),
     (DecoderConfig, Decoder),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.errors import CourseError
-from course_lib.zoo import bart, bert, distilbert, gpt1, gpt2, llama, modernbert, roberta, t5
+from course_lib.zoo import bart, bert, deberta, distilbert, gpt1, gpt2, llama, modernbert, roberta, t5
 from course_lib.zoo.catalogue import CLOSED, CONFIGS, like
 from course_lib.zoo.checkpoint import Checkpoint
 
@@ -18,6 +18,8 @@ FAMILIES: dict[str, Callable[[Checkpoint], tuple[nn.Module, dict[str, Tensor]]]]
     "roberta": roberta.from_checkpoint,
     "distilbert": distilbert.from_checkpoint,
     "modernbert": modernbert.from_checkpoint,
+    "deberta": deberta.from_checkpoint,
+    "deberta-v2": deberta.from_checkpoint,
     "openai-gpt": gpt1.from_checkpoint,
     "gpt2": gpt2.from_checkpoint,
     "llama": llama.from_checkpoint,
@@ -34,6 +36,7 @@ HUB = {
     "distilbert": "distilbert/{}",
     "modernbert-base": "answerdotai/ModernBERT-base",
     "modernbert-large": "answerdotai/ModernBERT-large",
+    "deberta": "microsoft/{}",
     "openai-gpt": "openai-community/{}",
     "gpt2": "openai-community/{}",
     "llama-2-7b": "meta-llama/Llama-2-7b-hf",

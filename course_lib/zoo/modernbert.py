@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.blocks import GatedFeedForward, Stack, initialise
+from course_lib.blocks import GatedFeedForward, Stack
 from course_lib.config import Sizes
 from course_lib.encoder import Encoder, EncoderConfig
 from course_lib.errors import CourseError
@@ -87,11 +87,7 @@ class ModernBert(Encoder):
     """
 
     def __init__(self, config: ModernBertConfig, generator: torch.Generator | None = None):
-        nn.Module.__init__(self)
-        self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.stack = AlternatingStack(config)
-        initialise(self, generator)
+        super().__init__(config, generator, stack=AlternatingStack)
 
 
 class ModernBertForMaskedLM(MaskedLM):

@@ -74,6 +74,25 @@ BART = {
     "decoder_attention_heads": 2, "encoder_ffn_dim": 31, "decoder_ffn_dim": 31, "max_position_embeddings": 37,
     "decoder_start_token_id": 2, "eos_token_id": None, "bos_token_id": None, "forced_eos_token_id": None,
 }  # fmt: skip
+DEBERTA = {
+    "vocab_size": VOCAB,
+    "hidden_size": 2 * 13,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 31,
+    "max_position_embeddings": 37,
+    "max_relative_positions": 7,
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "position_biased_input": False,
+    "layer_norm_eps": 0.01,
+}
+DEBERTA_V2 = DEBERTA | {
+    "max_relative_positions": 17,
+    "position_buckets": 8,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+}
 
 
 def bert(kind: str = "BertModel", seed: int = 0, **more) -> nn.Module:
@@ -131,6 +150,17 @@ def t5(seed: int = 0, untied: bool = False, scaled: bool = True, **more) -> nn.M
     return drawn(model, seed)
 
 
+def deberta(kind: str = "DebertaModel", seed: int = 0, **more) -> nn.Module:
+    model = drawn(getattr(transformers, kind)(transformers.DebertaConfig(**DEBERTA | more)), seed)
+    with torch.no_grad():  # distances as loud as content, which goes through a norm first; later they do too
+        model.base_model.encoder.rel_embeddings.weight.mul_(model.config.hidden_size**0.5)
+    return model
+
+
+def deberta_v2(kind: str = "DebertaV2Model", seed: int = 0, **more) -> nn.Module:
+    return drawn(getattr(transformers, kind)(transformers.DebertaV2Config(**DEBERTA_V2 | more)), seed)
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "bert": bert,
     "bert with a masked-LM head": partial(bert, "BertForMaskedLM"),
@@ -151,6 +181,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "mistral": mistral,
     "bart": bart,
     "bart untied": partial(bart, untied=True),
+    "deberta": deberta,
+    "deberta with a masked-LM head": partial(deberta, "DebertaForMaskedLM"),
+    "deberta-v2": deberta_v2,
+    "deberta-v2 with a masked-LM head": partial(deberta_v2, "DebertaV2ForMaskedLM"),
 }
 
 

@@ -29,6 +29,8 @@ PUBLISHED = {
     "distilbert-base-uncased": 66_362_880,
     "modernbert-base": 149_014_272,
     "modernbert-large": 394_781_696,
+    "deberta-base": 138_601_728,
+    "deberta-v3-base": 183_831_552,
     "openai-gpt": 116_534_784,
     "gpt2": 124_439_808,
     "gpt2-medium": 354_823_168,
@@ -201,7 +203,8 @@ def test_a_named_configuration_is_made_of_the_published_parts(name, tmp_path):
     ("name", "suggested"),
     [
         ("gpt-2", ["gpt2"]),
-        ("bert-base", ["bert-base-uncased"]),
+        ("bert-base", ["bert-base-uncased"]),  # before deberta-base, which has more letters in common
+        ("deberta", ["deberta-base", "deberta-v3-base"]),
         ("T5-small", ["t5-small"]),
         ("no such thing", list(PUBLISHED)),
     ],

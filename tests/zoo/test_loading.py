@@ -94,7 +94,7 @@ def test_a_dtype_that_is_none_of_weights_is_refused(originals, dtype):
 
 
 def test_no_such_folder_or_name():
-    known = "bart-base, roberta-base, bert-base-uncased"
+    known = "bart-base, roberta-base, deberta-base"
     said = f"'bert-basic' is neither a folder nor one of the published models, such as {known}; "
     assert refusal("bert-basic") == said + "`course zoo` lists all of them."
 
