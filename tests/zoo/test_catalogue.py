@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
+from torch.nn import functional as F
 
 from course_lib import zoo
 from course_lib.blocks import GatedFeedForward
@@ -168,6 +169,67 @@ def test_counting_makes_no_room_and_leaves_no_trace(monkeypatch):
         assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.empty(1).device.type == "cpu"
+
+
+# As the published config.json of each says: the epsilon of its norms, the base of its rotary positions.
+EPSILONS = {
+    "bert-base-uncased": 1e-12,
+    "all-minilm-l6-v2": 1e-12,
+    "roberta-large": 1e-5,
+    "distilbert-base-uncased": 1e-12,
+    "modernbert-base": 1e-5,
+    "deberta-base": 1e-7,
+    "deberta-v3-base": 1e-7,
+    "openai-gpt": 1e-5,
+    "gpt2-xl": 1e-5,
+    "llama-2-70b": 1e-5,
+    "llama-3-8b": 1e-5,
+    "mistral-7b": 1e-5,
+    "t5-11b": 1e-6,
+    "flan-t5-xl": 1e-6,
+    "mt5-base": 1e-6,
+    "bart-large": 1e-5,
+}
+BASES = {"llama-2-7b": 1e4, "llama-2-70b": 1e4, "llama-3-8b": 5e5, "mistral-7b": 1e4, "modernbert-large": 1.6e5}
+ACTIVATIONS = {  # at -1, where they all differ
+    "bert-base-uncased": F.gelu,
+    "distilbert-base-uncased": F.gelu,
+    "modernbert-base": F.gelu,
+    "deberta-v3-base": F.gelu,
+    "openai-gpt": partial(F.gelu, approximate="tanh"),
+    "gpt2": partial(F.gelu, approximate="tanh"),
+    "gpt3-175b": partial(F.gelu, approximate="tanh"),
+    "llama-3-8b": F.silu,
+    "mistral-7b": F.silu,
+    "t5-small": F.relu,
+    "flan-t5-small": partial(F.gelu, approximate="tanh"),
+    "mt5-small": partial(F.gelu, approximate="tanh"),
+    "bart-base": F.gelu,
+}
+
+
+@pytest.mark.parametrize("name", EPSILONS)
+def test_norms_have_the_published_epsilon(name):
+    assert zoo.config(name).norm(3).eps == EPSILONS[name]
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_rotary_positions_have_the_published_base(name):
+    config = zoo.config(name)
+    assert config.position(config).base == BASES[name]
+    if name == "modernbert-large":
+        assert config.local_position(config).base == 1e4
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_the_published_ones(name):
+    config, at = zoo.config(name), torch.tensor(-1.0)
+    assert config.feed_forward(3, 5, config.bias).activation(at) == ACTIVATIONS[name](at)
+
+
+def test_mistral_reads_the_last_4096_tokens():
+    assert zoo.config("mistral-7b").mask(5000)[0, 0, -1].sum() == 4096
+    assert zoo.config("llama-2-7b").mask(5000)[0, 0, -1].sum() == 5000
 
 
 # What the published implementation has by default is what these models have; only the sizes are ours.
