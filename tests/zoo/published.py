@@ -142,9 +142,10 @@ def bart(seed: int = 0, untied: bool = False, **more) -> nn.Module:
     return model
 
 
-def t5(seed: int = 0, untied: bool = False, scaled: bool = True, **more) -> nn.Module:
-    config = transformers.T5Config(**T5 | more, **({} if scaled else {"tie_word_embeddings": False}))
-    model = transformers.T5ForConditionalGeneration(config)
+def t5(seed: int = 0, untied: bool = False, scaled: bool = True, kind: str = "T5", **more) -> nn.Module:
+    tie = {} if scaled else {"tie_word_embeddings": False}
+    config = getattr(transformers, f"{kind}Config")(**T5 | more, **tie)
+    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config)
     if untied:  # by hand: the configuration does not do it in every version
         model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))
     return drawn(model, seed)
@@ -170,6 +171,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "gpt2 untied": partial(gpt2, tie_word_embeddings=False),
     "t5": t5,
     "t5 v1.1": partial(t5, untied=True, scaled=False, feed_forward_proj="gated-gelu"),
+    "mt5": partial(t5, kind="MT5", untied=True, scaled=False, feed_forward_proj="gated-gelu"),
     "roberta": roberta,
     "roberta with a masked-LM head": partial(roberta, "RobertaForMaskedLM"),
     "distilbert": distilbert,
