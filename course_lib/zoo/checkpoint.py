@@ -1,6 +1,7 @@
 """Reading a published checkpoint: its settings, its tensors, and their names in our words."""
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -90,6 +91,19 @@ class Checkpoint:
             raise self._unfit(setting, value, "a number from 0 to 1")
         return float(value)
 
+    def rope_base(self, setting: str, kind: str = "") -> float:
+        """Give the base of rotary positions: a setting of its own in files of old, in those of today `rope_parameters`,
+        or what these hold for a kind of layers. Raises CourseError where the angles are changed for longer texts."""
+        self.require("rope_scaling", None, missing=None)
+        given = self.settings.get("rope_parameters") or {"rope_theta": self.settings.get(setting, 10_000.0)}
+        given = given.get(kind, given) if isinstance(given, dict) else {}
+        value = given.get("rope_theta")
+        if given.get("rope_type", "default") != "default":
+            raise self._unfit("rope_type", given["rope_type"], "'default'")
+        if type(value) not in (int, float) or not 1 < value < math.inf:
+            raise self._unfit("rope_theta", value, "a number above 1")
+        return float(value)
+
     def word(self, setting: str) -> str:
         """Give a setting that is a word."""
         value = self.settings[setting]
@@ -127,20 +141,30 @@ class Checkpoint:
         if self.has(name) and self.has(original) and torch.equal(self._tensors[name], self._tensors[original]):
             self.ignore(name)
 
-    def translate(self, names: dict[str, str | tuple[str, ...]]) -> dict[str, Tensor]:
+    def ignore_zeros(self, name: str) -> None:
+        """Leave a tensor out that adds nothing. Raises CourseError if it does add something."""
+        if self.has(name) and self._tensors[name].any():
+            raise CourseError(f"{name!r} of this checkpoint is not 0, and the course has no place for it.")
+        self.ignore(name)
+
+    def translate(
+        self, names: dict[str, str | tuple[str, ...]], rows: dict[str, tuple[int, ...]] | None = None
+    ) -> dict[str, Tensor]:
         """Take tensors out under our names. A name without "weight" or "bias" at its end stands for both.
 
-        Where several of theirs make one of ours, they are put on top of one another.
+        Where several of theirs make one of ours, they are put on top of one another, and are equally large.
+        rows: how many rows each of them has instead, by the end of our name.
         """
         ours = {}
         for mine, theirs in names.items():
             parts = (theirs,) if isinstance(theirs, str) else theirs
+            heights = next((found for end, found in (rows or {}).items() if mine.endswith(end)), None)
             if mine.endswith(("weight", "bias")):
-                ours[mine] = self._take(parts)
+                ours[mine] = self._take(parts, heights)
                 continue
-            ours[f"{mine}.weight"] = self._take([f"{part}.weight" for part in parts])
+            ours[f"{mine}.weight"] = self._take([f"{part}.weight" for part in parts], heights)
             if self.has(f"{parts[0]}.bias"):
-                ours[f"{mine}.bias"] = self._take([f"{part}.bias" for part in parts])
+                ours[f"{mine}.bias"] = self._take([f"{part}.bias" for part in parts], heights)
         return ours
 
     def fill(self, model: nn.Module, tensors: dict[str, Tensor], dtype: torch.dtype) -> nn.Module:
@@ -170,7 +194,7 @@ class Checkpoint:
             model.head.weight = model.embedding.weight
         return model.requires_grad_(True)
 
-    def _take(self, names: tuple[str, ...] | list[str]) -> Tensor:
+    def _take(self, names: tuple[str, ...] | list[str], rows: tuple[int, ...] | None) -> Tensor:
         for name in names:
             if name not in self._tensors:
                 raise CourseError(f"the checkpoint in {self.folder} lacks the tensor {name!r}; download it again.")
@@ -181,7 +205,9 @@ class Checkpoint:
                     f"the tensor {name!r} in {self.folder} holds {part.dtype}, which are no weights the course can "
                     "read; give a checkpoint that is not quantised."
                 )
-        if len({part.shape for part in parts}) > 1:
+        shapes = [part.shape for part in parts]
+        wanted = [(count, *shapes[0][1:]) for count in rows] if rows else shapes[:1] * len(shapes)
+        if shapes != wanted:
             raise CourseError(f"the tensors {', '.join(names)} in {self.folder} do not fit together in their shapes.")
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 

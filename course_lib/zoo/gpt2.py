@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019): our decoder as it is, with GELU in its tanh form."""
+"""GPT-2 (Radford et al. 2019) and GPT-3 (Brown et al. 2020): our decoder as it is, with GELU in its tanh form."""
 
 from functools import partial
 
@@ -10,6 +10,8 @@ from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.zoo.checkpoint import Checkpoint, activation
 
 __all__ = ["CONFIGS", "from_checkpoint"]
+
+GELU_TANH = partial(FeedForward, activation=partial(F.gelu, approximate="tanh"))
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -38,13 +40,23 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
         feed_forward=activation(checkpoint.word("activation_function"), gated=False),
         tied=tied,
     )
-    names: dict[str, str | tuple[str, ...]] = {
+    names, columns = layer_names(len(layers))
+    names |= {
         "embedding.weight": "wte.weight",
         "stack.position.table.weight": "wpe.weight",
         "stack.norm_out": "ln_f",
     }
-    columns = []  # these are stored as (in, out), the other way round than a linear layer of torch
-    for i in layers:
+    if not tied:
+        names["head.weight"] = "lm_head.weight"
+    return Decoder(config), turned(checkpoint.translate(names), columns)
+
+
+def layer_names(num_layers: int) -> tuple[dict[str, str | tuple[str, ...]], list[str]]:
+    """Give the names of the tensors of all blocks, ours and theirs, and which of ours are stored as columns: (in, out),
+    the other way round than in a linear layer of torch."""
+    names: dict[str, str | tuple[str, ...]] = {}
+    columns = []
+    for i in range(num_layers):
         ours, theirs = f"stack.blocks.{i}", f"h.{i}"
         names |= {f"{ours}.self_attention.norm": f"{theirs}.ln_1", f"{ours}.feed_forward.norm": f"{theirs}.ln_2"}
         linear = {
@@ -55,27 +67,30 @@ def from_checkpoint(checkpoint: Checkpoint) -> tuple[nn.Module, dict[str, Tensor
         }
         names |= linear
         columns += [f"{name}.weight" for name in linear]
-    if not tied:
-        names["head.weight"] = "lm_head.weight"
-    tensors = checkpoint.translate(names)
-    return Decoder(config), tensors | {name: tensors[name].transpose(0, -1) for name in columns}
+    return names, columns
 
 
-def _gpt2(d_model: int, num_layers: int, num_heads: int) -> DecoderConfig:
+def turned(tensors: dict[str, Tensor], columns: list[str]) -> dict[str, Tensor]:
+    """Turn those tensors that are stored as columns."""
+    return tensors | {name: tensors[name].transpose(0, -1) for name in columns}
+
+
+def _gpt(d_model: int, num_layers: int, num_heads: int, max_len: int = 1024) -> DecoderConfig:
     return DecoderConfig(
         vocab_size=50257,
         d_model=d_model,
         num_layers=num_layers,
         num_heads=num_heads,
         d_ff=4 * d_model,
-        max_len=1024,
-        feed_forward=partial(FeedForward, activation=partial(F.gelu, approximate="tanh")),
+        max_len=max_len,
+        feed_forward=GELU_TANH,
     )
 
 
 CONFIGS = {
-    "gpt2": _gpt2(768, 12, 12),
-    "gpt2-medium": _gpt2(1024, 24, 16),
-    "gpt2-large": _gpt2(1280, 36, 20),
-    "gpt2-xl": _gpt2(1600, 48, 25),
+    "gpt2": _gpt(768, 12, 12),
+    "gpt2-medium": _gpt(1024, 24, 16),
+    "gpt2-large": _gpt(1280, 36, 20),
+    "gpt2-xl": _gpt(1600, 48, 25),
+    "gpt3-175b": _gpt(12288, 96, 96, max_len=2048),  # some of its layers read a window only, which weighs nothing
 }

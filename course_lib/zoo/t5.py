@@ -1,7 +1,10 @@
-"""T5 (Raffel et al. 2020): our encoder-decoder with relative positions, RMS norms and no biases.
+"""T5 (Raffel et al. 2020), Flan-T5 (Chung et al. 2022) and mT5 (Xue et al. 2021): our encoder-decoder with relative
+positions, RMS norms and no biases.
 
 T5 does not divide scores by √head_dim, and where its head is tied it divides the logits by √d_model. Both are only
 scales, so they go into the weights when they are loaded: into W_q, and into the decoder's last norm.
+
+Flan-T5 and mT5 are of its version 1.1: GeGLU, and a head of its own.
 """
 
 from functools import partial
@@ -9,7 +12,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.blocks import FeedForward
+from course_lib.blocks import FeedForward, GatedFeedForward
 from course_lib.positions import RelativePositions
 from course_lib.seq2seq import EncoderDecoder, EncoderDecoderConfig
 from course_lib.zoo.checkpoint import Checkpoint, activation
@@ -87,26 +90,32 @@ def _names(config: EncoderDecoderConfig, gated: bool) -> dict[str, str | tuple[s
     return names
 
 
-def _t5(d_model: int, d_ff: int, num_layers: int, num_heads: int, head_dim: int = 64) -> EncoderDecoderConfig:
-    return EncoderDecoderConfig(
-        vocab_size=32128,
-        d_model=d_model,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        head_dim=head_dim,
-        d_ff=d_ff,
-        bias=False,
-        norm=partial(nn.RMSNorm, eps=1e-6),
-        feed_forward=partial(FeedForward, activation=F.relu),
-        position=partial(RelativePositions, bidirectional=True),
-        decoder_position=partial(RelativePositions, bidirectional=False),
-    )
-
-
-CONFIGS = {
-    "t5-small": _t5(512, 2048, 6, 8),
-    "t5-base": _t5(768, 3072, 12, 12),
-    "t5-large": _t5(1024, 4096, 24, 16),
-    "t5-3b": _t5(1024, 16384, 24, 32, head_dim=128),
-    "t5-11b": _t5(1024, 65536, 24, 128, head_dim=128),
+_t5 = partial(
+    EncoderDecoderConfig,
+    vocab_size=32128,
+    head_dim=64,
+    bias=False,
+    norm=partial(nn.RMSNorm, eps=1e-6),
+    feed_forward=partial(FeedForward, activation=F.relu),
+    position=partial(RelativePositions, bidirectional=True),
+    decoder_position=partial(RelativePositions, bidirectional=False),
+)
+_t5_v1_1 = partial(
+    _t5, tied=False, feed_forward=partial(GatedFeedForward, activation=partial(F.gelu, approximate="tanh"))
+)
+_V1_1 = {
+    "small": partial(_t5_v1_1, d_model=512, num_layers=8, num_heads=6, d_ff=1024),
+    "base": partial(_t5_v1_1, d_model=768, num_layers=12, num_heads=12, d_ff=2048),
+    "large": partial(_t5_v1_1, d_model=1024, num_layers=24, num_heads=16, d_ff=2816),
+    "xl": partial(_t5_v1_1, d_model=2048, num_layers=24, num_heads=32, d_ff=5120),
+    "xxl": partial(_t5_v1_1, d_model=4096, num_layers=24, num_heads=64, d_ff=10240),
 }
+CONFIGS = {
+    "t5-small": _t5(d_model=512, num_layers=6, num_heads=8, d_ff=2048),
+    "t5-base": _t5(d_model=768, num_layers=12, num_heads=12, d_ff=3072),
+    "t5-large": _t5(d_model=1024, num_layers=24, num_heads=16, d_ff=4096),
+    "t5-3b": _t5(d_model=1024, num_layers=24, num_heads=32, d_ff=16384, head_dim=128),
+    "t5-11b": _t5(d_model=1024, num_layers=24, num_heads=128, d_ff=65536, head_dim=128),
+}
+CONFIGS |= {f"flan-t5-{size}": make() for size, make in _V1_1.items()}
+CONFIGS |= {f"mt5-{size}": make(vocab_size=250112) for size, make in _V1_1.items()}

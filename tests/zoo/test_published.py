@@ -38,6 +38,7 @@ def exact_norm_in_t5(monkeypatch):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
     monkeypatch.setattr("transformers.models.t5.modeling_t5.T5LayerNorm.forward", forward)
+    monkeypatch.setattr("transformers.models.mt5.modeling_mt5.MT5LayerNorm.forward", forward)
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_gpt2(tmp_path, kind, positions, side, dtype, tolerance):
 
 @every_dtype
 @every_side
-@pytest.mark.parametrize("kind", ["t5", "t5 v1.1"])
+@pytest.mark.parametrize("kind", ["t5", "t5 v1.1", "mt5"])
 def test_t5_beyond_the_distance_at_which_its_buckets_end(tmp_path, kind, side, dtype, tolerance):
     theirs, ours = pair(MODELS[kind](), tmp_path, dtype)
     source, target = ids(seq=29), ids(seq=23, seed=1)

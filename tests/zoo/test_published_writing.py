@@ -1,5 +1,6 @@
 """The same weights write the same tokens as in the published implementation, greedily and by beam search."""
 
+from functools import partial
 from itertools import product
 
 import pytest
@@ -10,14 +11,17 @@ from course_lib import zoo
 from course_lib.beam import beam_search
 from course_lib.generation import generate
 from course_lib.padding import left_pad, right_pad
-from tests.zoo.published import gpt2, ids, saved, t5
+from tests.zoo.published import bart, gpt2, ids, llama, mistral, saved, t5
 
 VOCAB, NEW, BEAMS = 23, 11, 3
 LENGTHS = [7, 2, 5, 3]
 PAD = 22  # not 0, for which the published beam search pads with a stop token
 SEEDS = range(4)
+LIVELY = {"bart": (0, 1, 2, 10, 16)}  # seeds whose rows are not all written alike, where most are
 PENALTIES = (-1.0, 0.0, 1.0, 2.0)
-every_family = pytest.mark.parametrize("family", ["gpt2", "t5"])
+DECODERS = {"gpt2": partial(gpt2, n_layer=2), "llama": llama, "mistral": mistral}
+every_family = pytest.mark.parametrize("family", [*DECODERS, "t5", "bart"])
+EMBEDDINGS = ("wte.weight", "wpe.weight", "shared.weight", "embed_tokens.weight", "embed_positions.weight")
 every_number_of_stops = pytest.mark.parametrize("stops", [0, 1, 2])
 
 
@@ -25,19 +29,22 @@ class Pair:
     """One model in both implementations, and a batch of different prompts, or sources, for it to go on from."""
 
     def __init__(self, family, seed, folder):
-        if family == "gpt2":
-            self.theirs = gpt2(vocab_size=VOCAB, n_layer=2, seed=seed, tie_word_embeddings=False)
+        if family in DECODERS:
+            self.theirs = DECODERS[family](vocab_size=VOCAB, seed=seed, tie_word_embeddings=False)
+        elif family == "bart":
+            more = {"decoder_layers": 2, "untied": True, "pad_token_id": PAD}
+            self.theirs = bart(vocab_size=VOCAB, seed=seed, **more)
         else:  # with as many layers on both sides, without which the published cache does not work
             self.theirs = t5(vocab_size=VOCAB, num_decoder_layers=2, seed=seed, untied=True, scaled=False)
         lively(self.theirs)
         self.ours = zoo.load(saved(self.theirs, folder))
         rows = [row[:length] for row, length in zip(ids(4, 7, VOCAB, seed).tolist(), LENGTHS, strict=True)]
-        if family == "gpt2":
+        if family in DECODERS:
             self.ids, self.mask = left_pad(rows, pad_id=PAD)
             self.prompt, self.given = self.ids, {"mask": self.mask}
         else:
             self.ids, self.mask = right_pad(rows, pad_id=PAD)
-            self.prompt = torch.zeros(4, 1, dtype=torch.long)
+            self.prompt = torch.full((4, 1), self.theirs.config.decoder_start_token_id)
             self.given = {"memory": self.ours.encode(self.ids, self.mask)}
         self.stops = self.tokens_that_come_late()
 
@@ -65,7 +72,7 @@ class Pair:
 def lively(model) -> None:
     """Make what was read matter more than biases do, so that not all rows are written alike."""
     for name, parameter in model.named_parameters():
-        if name.endswith(("wte.weight", "wpe.weight", "shared.weight")):
+        if name.endswith(EMBEDDINGS):
             parameter *= parameter.shape[1] ** 0.5
         elif name == "lm_head.weight":
             parameter *= 4
@@ -80,7 +87,7 @@ def pairs(tmp_path_factory):
 
     def give(family) -> list[Pair]:
         if family not in made:
-            made[family] = [Pair(family, seed, tmp_path_factory.mktemp(family)) for seed in SEEDS]
+            made[family] = [Pair(family, seed, tmp_path_factory.mktemp(family)) for seed in LIVELY.get(family, SEEDS)]
         return made[family]
 
     return give
