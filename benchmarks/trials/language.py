@@ -41,10 +41,15 @@ def trim(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return ids[:, :longest], mask[..., :longest]
 
 
-def train_decoder(seed: int, steps: int = 400, **parts) -> tuple[Decoder, History]:
+def train_decoder(
+    seed: int, steps: int = 400, weights: dict[str, Tensor] | None = None, **parts
+) -> tuple[Decoder, History]:
+    """Train a decoder, from these weights on if there are any."""
     generator = seeded(seed)
     data = sentences(TRAINED_ON, generator)
     model = Decoder(DecoderConfig(**SIZES, **parts), generator)
+    if weights:
+        model.load_state_dict(weights)
 
     def loss(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:
         ids, mask = trim(*batch)
@@ -126,6 +131,10 @@ def three_suspects(seed: int) -> Figures:
     models["right mask, Cedar's weights"] = Decoder(repair(configs["Cedar"]))
     models["right mask, Cedar's weights"].load_state_dict(models["Cedar"].state_dict())
     models["Cedar, untrained"] = Decoder(configs["Cedar"], seeded(seed))
+    weights = models["Cedar"].state_dict()
+    for steps in (50, 400):
+        models[f"Cedar, trained on for {steps}"] = train_decoder(seed, steps, weights)[0]
+    models["begun anew for 50"] = train_decoder(seed, 50)[0]
     figures = {"entropy": LANGUAGE.entropy_per_token}
     for name, model in models.items():
         with torch.no_grad():
