@@ -290,7 +290,8 @@ def test_layers_without_forward_are_not_written_yet():
 
 CARDS = [
     (CROSS, tutorial(bias=True), "Other parameters: expected 'none', got 'W_k.bias, W_o.bias, W_q.bias, W_v.bias'"),
-    (CROSS, Renamed, "the layer has no W_q.weight, and it needs W_q.weight, W_k.weight, W_v.weight, W_o.weight."),
+    (CROSS, Renamed, "the layer has no W_q.weight: __init__ must make four nn.Linear, and call them self.W_q, "
+     "self.W_k, self.W_v and self.W_o."),
     (CROSS, tutorial(kv=lambda d, e: (d, e), length=lambda t, s: -1), "Keys and values describe the same tokens"),
     (CROSS, tutorial(wipe=False), "the outputs of the empty source"),
     (CROSS, cross_attention, "CrossAttention must be a class that inherits from nn.Module"),

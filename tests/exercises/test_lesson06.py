@@ -68,9 +68,10 @@ def scores_of(case: Case) -> torch.Tensor:
 @every_seed
 def test_the_cases_are_what_their_groups_say(seed: int):
     cases = [case for case in draw(CROSS.side, seed) if case.args and case.group != run_side.REFUSES]
-    assert all(case.args[0].shape[1] != case.args[1].shape[1] for case in cases)
+    of_one_length = [case for case in cases if case.args[0].shape[1] == case.args[1].shape[1]]
+    assert [case.group for case in of_one_length] == [run_side.PLAIN]  # here numbers say who asks, elsewhere shapes
     large = [scores_of(case) for case in cases if case.group == run_side.LARGE]
-    assert all(100 < scores.abs().max() < 5000 for scores in large)
+    assert all(200 < scores.abs().max() < 1000 for scores in large)
     masked = next(case for case in cases if case.group == run_side.LARGE and len(case.args) == 3)
     assert scores_of(masked).masked_fill(~masked.args[2], -math.inf).amax(-1).min() < -200
     for case in cases:

@@ -1,23 +1,20 @@
 """Lesson 06, run side: the cases of the exercises on cross-attention and alignments."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from course_lib.exercises.lesson06.models import EMPTY, FORM, GRADIENTS, READS, REFUSES, SECOND, WEIGHTS, call_layer
 from course_lib.exercises.running import Case, RunSide
 
-__all__ = ["RUN_SIDES"]
+__all__ = ["EMPTY", "FORM", "READS", "REFUSES", "RUN_SIDES", "WEIGHTS"]
 
 # The case groups, as the bank gives points for them and a card shows them.
 PLAIN, PADDED = "each target token reads the whole source", "the padding of the source gets no weight"
-READS = "who reads whom: all real source tokens, no padding"
 LARGE = "scores in the hundreds"
-EMPTY = "an empty source gives zeros, and finite gradients"
-REFUSES = "ValueError where num_heads does not divide d_model"
-FORM = "four weights without bias, the dtype, and no memory"
 REAL, EDGES = "which source tokens are real", "empty and full sources"
 BROADCAST = "four axes, boolean, on the device of the lengths"
 LARGEST, PADDING = "the largest mean weight of each target word", "padding is no word"
@@ -25,19 +22,12 @@ WRONG_SHARE = "the share of wrong target tokens"
 COUNTED = "tokens without a partner do not count"
 NUMBER = "a plain number, or ValueError where nothing counts"
 
-WEIGHTS = ("W_q.weight", "W_k.weight", "W_v.weight", "W_o.weight")
 WORDS = (
     "one two three four five six seven eight nine twenty thirty hundred and".split(),
     "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert und".split(),
 )
 CALL = "alignment(weights, source, target) with weights"
-GRADIENTS = ", backwards"
 ELSEWHERE = " with lengths on the CPU, where new tensors are made on meta (a device without data) by default"
-SECOND = ", called after another source"
-# What `_who_reads_whom` looks at.
-SHAPED, SOURCE = "an output for each target token", "a changed source token changes every output"
-NOTHING, OWN = "changed padding changes nothing", "a changed target token changes its own output alone"
-MOVED = 1e-6  # what is left out has a weight of exactly 0, and moves nothing at all
 
 
 def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
@@ -77,7 +67,7 @@ def _cross_case(
     decoder, encoder = _normal(generator, batch, target, d_model), _normal(generator, batch, source, d_model)
     weights = {name: _normal(generator, d_model, d_model) / d_model**0.5 for name in WEIGHTS}
     if large:
-        decoder, encoder = (_whole(generator, *part.shape, largest=6) for part in (decoder, encoder))
+        decoder, encoder = (_whole(generator, *part.shape, largest=5) for part in (decoder, encoder))
         weights |= {name: _whole(generator, d_model, d_model, largest=2) for name in WEIGHTS[:2]}
         weights |= {name: weights[name] / 4 for name in WEIGHTS[2:]}
     if large and mask is not None:  # what the first target token may read has scores far below zero
@@ -90,6 +80,26 @@ def _cross_case(
         names, shapes = f"{names}, encoder_mask", f"{shapes}, encoder_mask {tuple(mask.shape)}"
     shown = f"CrossAttention({d_model}, {heads})({names}) with shapes {shapes}{more}"
     return Case(group, shown, args, init={"d_model": d_model, "num_heads": heads}, weights=weights)
+
+
+def _large_case(generator: torch.Generator, sizes: tuple[int, int, int, int, int], *mask: Tensor) -> Case:
+    """Draw a case with scores in the hundreds, none above 950: in some row the two largest are above 200, or, with a
+    mask, all that may be read are far below zero, and the others above them by more than 1000; in another by less."""
+    while True:
+        case = _cross_case(generator, LARGE, sizes, *mask, large=True, more=", scores in the hundreds")
+        q, k = (
+            (states @ case.weights[name].T).unflatten(-1, sizes[3:]).transpose(1, 2)
+            for states, name in zip(case.args[:2], WEIGHTS[:2], strict=True)
+        )
+        scores = q @ k.mT / sizes[4] ** 0.5
+        first, second = scores.topk(2).values.unbind(-1)
+        clear = ((second > 200) & (first > second)).any()
+        if mask:
+            readable = scores.masked_fill(~mask[0], -torch.inf).amax(-1)
+            above = first - readable
+            clear = ((readable < -200) & (above > 1020)).any() and ((above > 30) & (above < 70)).any()
+        if clear and scores.abs().max() < 950:
+            return case
 
 
 def _cross_cases(generator: torch.Generator) -> list[Case]:
@@ -109,12 +119,13 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
         case(PLAIN, (batch, small, large)),
         case(PLAIN, (batch, large, small), head_dim=small),
         _cross_case(generator, PLAIN, (2, 8, 12, 8, 8)),
+        case(PLAIN, (batch, small, small), more=", both of one length"),
         case(PADDED, (batch, small, large), _behind(_shuffled(generator, 1, 2, large - 1)[:batch], large)),
         case(PADDED, (batch, large, small), _some(generator, batch, small)),
         case(PADDED, (1, 3, large), _behind([large - 2], large)),
-        case(READS, (batch, small, large), _behind([large - 2] * batch, large)),
-        case(LARGE, (batch, 1, large), head_dim=4, large=True, more=", scores in the hundreds"),
-        case(LARGE, (batch, large, small), one, head_dim=4, large=True, more=", scores in the hundreds"),
+        case(READS, (batch, 5, 9), _behind([7] * batch, 9)),
+        _large_case(generator, (batch, 1, large, heads, 4)),
+        _large_case(generator, (batch, large, small, heads, 4), one),
         case(EMPTY, (batch, large, small), empty, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=f", one source is empty{GRADIENTS}"),
@@ -127,113 +138,13 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
     ]  # fmt: skip
 
 
-def _made(student: Any, case: Case) -> nn.Module:
-    """Make a layer and give it the case's weights; a bias that should not be there says nothing."""
-    if not (isinstance(student, type) and issubclass(student, nn.Module)):
-        raise TypeError("CrossAttention must be a class that inherits from nn.Module")
-    layer = student(case.init["d_model"], case.init["num_heads"])
-    if case.args and case.args[0].dtype != torch.float32:
-        layer.to(case.args[0].dtype)
-    own = layer.state_dict()
-    for name, weight in case.weights.items():
-        if name not in own:
-            raise AttributeError(f"the layer has no {name}, and it needs {', '.join(case.weights)}")
-        if own[name].shape != weight.shape:
-            sizes = f"{tuple(own[name].shape)}, and {tuple(weight.shape)} is needed"
-            raise ValueError(f"{name} has the shape {sizes}")
-        own[name].copy_(weight)
-    for name, value in own.items():
-        if name.endswith("bias"):
-            value.zero_()
-    return layer
-
-
-def _call_cross(student: Any, case: Case) -> Any:
-    """Make a layer and call it; in some groups, look at a part of what comes back, or at the layer itself."""
-    if case.group == REFUSES:
-        _must_be_written(student, 4, 2)
-        student(*case.args)
-        return None
-    if case.group == READS:
-        return _who_reads_whom(student, case)
-    layer = _made(student, case)
-    if not case.args:
-        _must_be_written(student, *case.init.values())
-        found = {name: str(tuple(value.shape)) for name, value in layer.named_parameters()}
-        others = ", ".join(sorted(set(found) - set(WEIGHTS))) or "none"
-        return {name: found.get(name, "none") for name in WEIGHTS} | {"other parameters": others}
-    if case.shown.endswith(SECOND):
-        with suppress(RuntimeError):  # what comes of another length is asked for elsewhere
-            layer(*(part.flip(1)[:, 1:].clone() for part in case.args))
-    if case.shown.endswith(GRADIENTS):
-        return _gradients(layer, case)
-    output = layer(*case.args)
-    if case.group != EMPTY or not isinstance(output, Tensor) or output.shape != case.args[0].shape:
-        return output
-    return output[~case.args[2].any(-1)[:, 0, 0]]
-
-
-def _who_reads_whom(student: Any, case: Case) -> dict[str, bool]:
-    """Change a token and see which outputs move, each time in a new layer; this needs no right numbers."""
-    decoder, encoder, mask = case.args
-    real = int(mask[0].sum())
-
-    def outputs(asked: Tensor, read: Tensor) -> Any:
-        return _made(student, case)(asked.clone(), read.clone(), mask.clone())
-
-    def swapped(sequence: Tensor, token: int) -> Tensor:
-        changed = sequence.clone()
-        changed[:, token] = sequence.roll(1, dims=0)[:, token]
-        return changed
-
-    before = outputs(decoder, encoder)
-    if not isinstance(before, Tensor) or before.shape != decoder.shape:
-        return dict.fromkeys((SHAPED, SOURCE, NOTHING, OWN), False)
-    first, last, padding = (
-        ~((outputs(decoder, swapped(encoder, token)) - before).abs() <= MOVED).all(-1) for token in (0, real - 1, real)
-    )  # nan has moved
-    own = ~((outputs(swapped(decoder, 1), encoder) - before).abs() <= MOVED).all(-1)
-    return {
-        SHAPED: True,
-        SOURCE: bool(first.all() and last.all()),
-        NOTHING: not padding.any(),
-        OWN: bool(own[:, 1].all()) and int(own.sum()) == len(own),
-    }
-
-
-def _must_be_written(student: Any, d_model: int, num_heads: int) -> None:
-    """Call a layer, so that what is not written yet says so; any other mistake is looked for elsewhere."""
-    try:
-        student(d_model, num_heads)(*(torch.zeros(1, length, d_model) for length in (2, 3)))
-    except NotImplementedError:
-        raise
-    except Exception:
-        return
-
-
-def _gradients(layer: nn.Module, case: Case) -> dict[str, bool]:
-    """Go back from the outputs: which inputs and weights does a gradient reach, and is it finite?"""
-    decoder, encoder, mask = case.args
-    leaves = {"decoder_hidden": decoder.clone().requires_grad_(), "encoder_output": encoder.clone().requires_grad_()}
-    output = layer(*(leaf.clone() for leaf in leaves.values()), mask)  # copies, which may be written into
-    if isinstance(output, Tensor) and output.requires_grad:
-        output.square().sum().backward()
-    leaves |= {name: value for name, value in layer.named_parameters() if name in WEIGHTS}
-    found = {f"a gradient reaches {name}": leaf.grad is not None and bool(leaf.grad.any())
-             for name, leaf in leaves.items()}  # fmt: skip
-    return found | {
-        f"the gradient of {name} is finite": leaf.grad is not None and bool(leaf.grad.isfinite().all())
-        for name, leaf in leaves.items()
-    }
-
-
 CROSS = RunSide(
     id="06.CrossAttention",
     title="Cross-attention",
     todo="CrossAttention is not written yet: queries come from the decoder, keys and values from the encoder, in "
     "several heads, and the padding of the source gets no weight.",
     cases=_cross_cases,
-    call=_call_cross,
+    call=call_layer,
 )
 
 
