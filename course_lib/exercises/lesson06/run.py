@@ -18,7 +18,8 @@ LARGE = "scores in the hundreds"
 REAL, EDGES = "which source tokens are real", "empty and full sources"
 BROADCAST = "four axes, boolean, on the device of the lengths"
 LARGEST, PADDING = "the largest mean weight of each target word", "padding is no word"
-WRONG_SHARE = "the share of wrong target tokens"
+TWICE = "of equal weights the first, and words that stand there twice"
+WRONG_SHARE, EQUALS = "the share of wrong target tokens", "of equal weights the first"
 COUNTED = "tokens without a partner do not count"
 NUMBER = "a plain number, or ValueError where nothing counts"
 
@@ -26,6 +27,9 @@ WORDS = (
     "one two three four five six seven eight nine twenty thirty hundred and".split(),
     "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert und".split(),
 )
+# Rows of small tables: by their width, and with the largest weight twice.
+HUNDREDTHS = {3: ((45, 35, 20), (60, 30, 10), (70, 20, 10)), 4: ((40, 30, 20, 10), (45, 30, 15, 10), (60, 20, 15, 5))}
+TIED = ((40, 40, 15, 5), (35, 35, 20, 10), (45, 45, 8, 2))
 CALL = "alignment(weights, source, target) with weights"
 ELSEWHERE = " with lengths on the CPU, where new tensors are made on meta (a device without data) by default"
 
@@ -191,9 +195,9 @@ MASK = RunSide(
 
 
 def _words(generator: torch.Generator, *counts: int) -> list[list[str]]:
-    """Draw words of the source and of the target, of which the last is one that came before."""
+    """Draw words of the source and of the target, each of them once."""
     drawn = [torch.randperm(13, generator=generator)[:count] for count in counts]
-    return [[words[i] for i in [*some[:-1], some[0]]] for words, some in zip(WORDS, drawn, strict=True)]
+    return [[words[i] for i in some] for words, some in zip(WORDS, drawn, strict=True)]
 
 
 def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> Tensor:
@@ -207,40 +211,62 @@ def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> T
             return weights
 
 
-def _pairs_case(generator: torch.Generator, heads: int, target: int, source: int, *padding: int) -> Case:
-    """Draw weights and words. padding: rows and columns behind those of the words."""
+def _pairs_case(
+    generator: torch.Generator, heads: int, target: int, source: int, *padding: int, first: bool = False
+) -> Case:
+    """Draw weights and words. padding: rows and columns behind those of the words. first: the largest mean of all is
+    in the first row."""
     weights = _maps(generator, heads, target, source)
+    if first:
+        weights = weights.roll(-int(weights.mean(0).amax(-1).argmax()), 1)
     if padding:  # in every other row it has the largest weight, as in a model that does not mask it
         rows, columns = padding
         part = torch.arange(target + rows)[:, None] % 2 * (0.6 if columns else 0.0)
         weights = torch.cat((weights, _normal(generator, heads, rows, source).softmax(-1)), dim=1)
         weights = torch.cat((weights * (1 - part), (part / max(columns, 1)).expand(heads, -1, columns)), dim=2)
-    else:
-        weights[:, -1] = weights[:, 0]  # of one word that stands there twice
     words = _words(generator, source, target)
     counts = f"{source} source words and {target} target words"
     return Case(PADDING if padding else LARGEST, f"{CALL} {tuple(weights.shape)}, {counts}", (weights, *words))
 
 
-def _tied_case(generator: torch.Generator) -> Case:
-    """Draw whole numbers of eighths for two heads, the largest mean twice in each row."""
-    target, source = 4, 6
+def _tied_case(generator: torch.Generator, target: int, source: int) -> Case:
+    """Draw whole numbers of sixteenths for two heads, the largest mean twice or three times in each row."""
     weights = torch.randint(1, 3, (2, target, source), generator=generator) / 16
-    for row in weights.unbind(1):
-        row[:, torch.randperm(source - 1, generator=generator)[:2] + 1] = 0.25
+    for number, row in enumerate(weights.unbind(1)):
+        row[:, torch.randperm(source, generator=generator)[: 2 + number % 2]] = 0.25
     words = _words(generator, source, target)
-    return Case(LARGEST, f"{CALL} {tuple(weights.shape)}, two of each row equally large", (weights, *words))
+    return Case(TWICE, f"{CALL} {tuple(weights.shape)}, some of each row equally large", (weights, *words))
+
+
+def _repeated_case(generator: torch.Generator, heads: int, target: int, source: int, same: bool) -> Case:
+    """Draw weights and a target whose first word is also its last; same: with the same weights."""
+    weights = _maps(generator, heads, target, source)
+    while weights.mean(0)[[0, -1]].argmax(-1).unique().numel() == 1:
+        weights = _maps(generator, heads, target, source)
+    if same:
+        weights[:, -1] = weights[:, 0]
+    words = _words(generator, source, target)
+    words[1][-1] = words[1][0]
+    shown = f"{CALL} {tuple(weights.shape)}, the target's first word is its last too"
+    return Case(TWICE, shown, (weights, *words))
 
 
 def _pairs_cases(generator: torch.Generator) -> list[Case]:
     heads, other = _shuffled(generator, 3, 4)
     small, large = _shuffled(generator, 5, 7)
     return [
+        _pairs_case(generator, 4, 3, 4, first=True),
+        _pairs_case(generator, 2, 4, 4),
         _pairs_case(generator, heads, small, large),
         _pairs_case(generator, other, large, small),
         _pairs_case(generator, 1, small, large),
-        _tied_case(generator),
+        _tied_case(generator, 4, 6),
+        _tied_case(generator, 9, 8),
+        _repeated_case(generator, heads, small, large, same=False),
+        _repeated_case(generator, other, large, small, same=True),
+        _pairs_case(generator, 2, 3, 4, 1, 1),
         _pairs_case(generator, heads, small, large, 0, 2),
+        _pairs_case(generator, other, small, large, 2, 1),
         _pairs_case(generator, other, large, small, 3, 0),
         _pairs_case(generator, heads, large, small, 1, 3),
     ]
@@ -255,6 +281,18 @@ PAIRS = RunSide(
 )
 
 
+def _small_table(generator: torch.Generator, target: int, source: int) -> Tensor:
+    """Draw weights that can be followed on paper: one row of each kind in HUNDREDTHS, in any order."""
+    kinds = _shuffled(generator, *range(target))
+    rows = [_shuffled(generator, *HUNDREDTHS[source][kind % len(HUNDREDTHS[source])]) for kind in kinds]
+    return torch.tensor(rows) / 100
+
+
+def _shares_case(group: str, weights: Tensor, gold: Tensor, more: str) -> Case:
+    shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {more}"
+    return Case(group, shown, (weights, gold))
+
+
 def _error_case(
     generator: torch.Generator, group: str, sizes: tuple[int, int], right: int, without: int = 0, partners: int = 2
 ) -> Case:
@@ -264,30 +302,53 @@ def _error_case(
     in turn.
     """
     target, source = sizes
-    weights, gold = _maps(generator, 1, target, source)[0], torch.zeros(target, source, dtype=torch.bool)
+    weights = _small_table(generator, *sizes) if source in HUNDREDTHS else _maps(generator, 1, *sizes)[0]
+    gold = torch.zeros(target, source, dtype=torch.bool)
     for place, row in enumerate(torch.randperm(target, generator=generator)[without:].tolist()):
         order = torch.randperm(source, generator=generator)
         gold[row, order[:partners]] = True
         own = order[:partners].sort().values
         best, to = weights[row].argmax().item(), (own[-(place % 2)] if place < right else order[-1]).item()
         weights[row, [best, to]] = weights[row, [to, best]]
-    shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {without} tokens without a partner"
-    return Case(group, shown, (weights, gold))
+    return _shares_case(group, weights, gold, f"{without} without a partner")
+
+
+def _equals_case(generator: torch.Generator, source: int, *rows: tuple[int, str]) -> Case:
+    """Draw weights with equally large ones, and gold. rows, in any order: how many are equally large, and which of them
+    are partners: the first, the last, all, or none, where another one is."""
+    weights, gold = torch.zeros(len(rows), source), torch.zeros(len(rows), source, dtype=torch.bool)
+    for row, kind in enumerate(_shuffled(generator, *range(len(rows)))):
+        count, partners = rows[kind]
+        order = torch.randperm(source, generator=generator)
+        values = _normal(generator, source).softmax(-1).sort(descending=True).values
+        values[:count] = values[0] + 0.01
+        values = torch.tensor(TIED[kind % len(TIED)]) / 100 if source == len(TIED[0]) else values / values.sum()
+        weights[row, order] = values
+        equals = order[:count].sort().values
+        gold[row, {"first": equals[:1], "last": equals[-1:], "all": equals, "none": order[-1:]}[partners]] = True
+    return _shares_case(EQUALS, weights, gold, "equally large ones in its rows")
 
 
 def _error_cases(generator: torch.Generator) -> list[Case]:
     small, large = _shuffled(generator, 5, 8)
     long, longer = _shuffled(generator, 11, 13)
-
+    few, more = _shuffled(generator, 3, 4)
+    most = ["first", "last"][int(torch.randint(2, (), generator=generator))]
+    firsts = [(count, "first") for count in (2, 2, 2, 3, 3, 3, 3, 3, 3, 3)]
     return [
+        _error_case(generator, WRONG_SHARE, (few, more), right=1),
         _error_case(generator, WRONG_SHARE, (long, small), right=3),
         _error_case(generator, WRONG_SHARE, (large, longer), right=4),
         _error_case(generator, WRONG_SHARE, (longer, longer), right=2, partners=1),
         _error_case(generator, WRONG_SHARE, (small, large), right=small),
+        _equals_case(generator, 4, *[(2, partner) for partner in ("first", "last", most)]),
+        _equals_case(generator, large, *firsts, *[(1, "none")] * (longer - len(firsts))),
+        _equals_case(generator, longer, (2, "last"), (3, "last"), (2, "all"), (3, "none"), (1, "first"), *firsts[2:5]),
+        _error_case(generator, COUNTED, (few, more), right=1, without=1, partners=1),
         _error_case(generator, COUNTED, (long, large), right=5, without=4, partners=1),
         _error_case(generator, COUNTED, (longer, small), right=2, without=5, partners=1),
-        _error_case(generator, NUMBER, (small, longer), right=1),
-        _error_case(generator, NUMBER, (small, large), right=0, without=small),
+        _error_case(generator, NUMBER, (more, few), right=1),
+        _error_case(generator, NUMBER, (few, more), right=0, without=few),
     ]
 
 
