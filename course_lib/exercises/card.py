@@ -121,7 +121,9 @@ def _failure(failure: Failure) -> list[str]:
         *(wrap(rest) if rest else []),
     ]
     expected, got = failure.expected, failure.got
-    if expected is None or got is None or expected.shape != got.shape:
+    if expected is None or got is None:
+        return [*lines, *_tables(failure.inputs)]
+    if expected.shape != got.shape:
         return lines
     if not (_is_drawable(expected) and _is_drawable(got)):
         return lines
@@ -136,6 +138,18 @@ def _failure(failure: Failure) -> list[str]:
     if 0 < len(inputs) <= MOST_INPUTS:
         return [*lines, "", *_beside(inputs, fewest), "", *_beside(outputs, fewest), *legend]
     return [*lines, "", *_beside(outputs, fewest), *legend]
+
+
+def _tables(inputs: tuple[tuple[str, Tensor], ...]) -> list[str]:
+    """Draw the inputs of an answer that is no picture, if they are small enough to be drawn whole."""
+    if not 0 < len(inputs) <= MOST_INPUTS or not all(map(_is_small, (value for _, value in inputs))):
+        return []
+    legend = ["  (■ True, · False)"] if any(value.dtype == torch.bool for _, value in inputs) else []
+    return ["", *_beside(list(inputs), max(value.shape[-1] for _, value in inputs)), *legend]
+
+
+def _is_small(tensor: Tensor) -> bool:
+    return _is_drawable(tensor) and tensor.ndim == 2 and max(tensor.shape) <= LARGEST
 
 
 def _capitalised(sentence: str) -> str:

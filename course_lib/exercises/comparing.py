@@ -29,11 +29,13 @@ class Failure:
     values: bool = False
 
 
-def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Failure | None:
+def compare(
+    got: Observation, want: Observation, rtol: float, atol: float, items: str = "items"
+) -> Failure | None:
     """Compare two observations; None when they agree, else the first difference in words.
 
     rtol, atol: for floating-point tensors and numbers; tensors in half precision are compared as loosely as their few
-    digits ask for.
+    digits ask for. items: what a list holds, in words.
     """
     if want.kind == "error" or got.kind == "error":
         if got.kind == want.kind and got.type == want.type:
@@ -48,9 +50,9 @@ def compare(got: Observation, want: Observation, rtol: float, atol: float) -> Fa
     if want.kind == "tensor":
         return _compare_tensors(got, want, rtol, atol)
     if want.kind == "list":
-        return _compare_items(dict(enumerate(got.value)), dict(enumerate(want.value)), rtol, atol)
+        return _compare_lists(got.value, want.value, rtol, atol, items)
     if want.kind == "dict":
-        return _compare_items(got.value, want.value, rtol, atol)
+        return _compare_parts(got.value, want.value, rtol, atol)
     if want.kind == "float":
         close = torch.isclose(torch.tensor(got.value), torch.tensor(want.value), rtol, atol, equal_nan=True)
         return None if close else Failure(f"expected {want.value:.6g}, got {got.value:.6g}")
@@ -61,7 +63,46 @@ def _is_one_bool(value: Tensor) -> bool:
     return value.dtype == torch.bool and value.numel() == 1 and not value.is_meta
 
 
-def _compare_items(got: dict, want: dict, rtol: float, atol: float) -> Failure | None:
+def _compare_lists(
+    got: tuple[Observation, ...], want: tuple[Observation, ...], rtol: float, atol: float, items: str
+) -> Failure | None:
+    failures = [compare(mine, right, rtol, atol) for mine, right in zip(got, want, strict=False)]
+    different = [number for number, failure in enumerate(failures) if failure]
+    lengths = "" if len(got) == len(want) else f"expected {len(want)} {items}, got {len(got)}"
+    if not different and not lengths:
+        return None
+    if not different:
+        number, shorter = len(failures), len(got) < len(want)
+        odd = _plain((want if shorter else got)[number])
+        return Failure(f"{lengths}; {f'[{number}] is missing' if shorter else f'[{number}] is one too many'}: {odd}")
+    number = different[0]
+    failure = failures[number]
+    if failure.expected is not None:
+        return Failure(f"{lengths or number}: {failure.sentence}", "", failure.expected, failure.got)
+    sentence = failure.sentence
+    if "list" in (got[number].kind, want[number].kind):
+        sentence = f"expected {_plain(want[number])}, got {_plain(got[number])}"
+    if lengths:
+        return Failure(f"{lengths}; the first that differs is [{number}]: {sentence}")
+    return Failure(f"{len(different)} of {len(want)} {items} differ; the first is [{number}]: {sentence}")
+
+
+def _plain(seen: Observation) -> str:
+    """Write an observation as Python would write the value."""
+    if seen.kind == "list":
+        items = [_plain(item) for item in seen.value]
+        text = ", ".join(items) + ("," if seen.type == "tuple" and len(items) == 1 else "")
+        return f"({text})" if seen.type == "tuple" else f"[{text}]"
+    if seen.kind in ("bool", "int", "str", "none"):
+        return repr(seen.value)
+    if seen.kind == "float":
+        return _number(seen.value)
+    if seen.kind == "tensor" and seen.value.numel() == 1 and not seen.value.is_meta:
+        return f"tensor({_number(seen.value.item())})"
+    return _an(_kind(seen))
+
+
+def _compare_parts(got: dict, want: dict, rtol: float, atol: float) -> Failure | None:
     if set(got) != set(want):
         return Failure(f"expected the parts {sorted(want)}, got {sorted(got)}")
     for key in want:

@@ -20,6 +20,7 @@ __all__ = ["EXACT", "Equality", "Finding", "Judge", "Misconception", "Pattern", 
 
 # What differs between two errors of one cause: sizes (not which axis), and the names the learner chose.
 SIZES = re.compile(r"(?<!dimension )(?<!dim )\b\d+")
+RAISE = re.compile(r": (?:.*: )?raise \w")  # where an error came from: a line of one's own that raises it
 NAMES = re.compile(r"^[\w.<>]+(?=\(\))|(?<=argument: )'\w+'")
 EXACT, PARTLY, ERRORS = 1.0, 0.5, 0.1  # how sure a likeness is, the less sure ones at least this
 
@@ -85,6 +86,7 @@ class Equality:
     dtype: the group that loses its points when right numbers come in another precision; None means the case's own.
     explain: says more about a case than "expected True, got False", for answers that hold no picture.
     inputs: names the arguments of a case that are drawn beside the answer.
+    items: what the items of a list are called.
     """
 
     rtol: float = 1e-5
@@ -94,6 +96,7 @@ class Equality:
     dtype: str | None = None
     explain: Callable[[Case], str] | None = None
     inputs: Callable[[Case], Mapping[str, Tensor]] | None = None
+    items: str = "items"
 
     def findings(
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
@@ -175,7 +178,7 @@ class Equality:
         return failures if changed is None else failures | {"": (self.untouched, changed)}
 
     def _compare(self, got: Observation, want: Observation, group: str) -> Failure | None:
-        return compare(got, want, self.rtol, self.atols.get(group, self.atol))
+        return compare(got, want, self.rtol, self.atols.get(group, self.atol), self.items)
 
     def _is_right_in_another_precision(self, got: Observation, want: Observation, group: str) -> bool:
         if not got.kind == want.kind == "tensor" or got.value.dtype == want.value.dtype:
@@ -189,8 +192,9 @@ class Equality:
     def _same(self, mine: Wrong, theirs: Wrong) -> bool:
         """Say whether two wrong answers are the same mistake.
 
-        Errors need the same words as well, unless another error is expected: then its type is the answer. Of two wrong
-        dtypes, one is as good as the other, and a wrong precision hides no wrong values.
+        Errors need the same words as well, unless another error is expected, whose type is the answer, or each author
+        raised it and chose the words. Of two wrong dtypes, one is as good as the other, and a wrong precision hides no
+        wrong values. Of two answers that nothing is known of, the types must be the same.
         """
         got, other, want = mine.got, theirs.got, mine.want
         if got is None or other is None:
@@ -198,6 +202,9 @@ class Equality:
         if got.kind == other.kind == "bool":
             return got.value == other.value
         if got.kind == "error" and want.kind != "error" and _words(got) != _words(other):
+            if not (RAISE.search(got.where) and RAISE.search(other.where)):
+                return False
+        if got.kind == other.kind == "other" and got.type != other.type:
             return False
         if got.kind == other.kind == want.kind == "tensor":
             dtypes = [one.value.dtype for one in (got, other, want)]

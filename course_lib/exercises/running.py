@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -163,9 +163,13 @@ def _where(trace: TracebackType | None, student: Any) -> tuple[str, str]:
     own = [getattr(part, "__code__", None) for part in (student, *getattr(student, "__dict__", {}).values())]
     own_file = getattr(own[0], "co_filename", None)
     found = helper = ""
+    met: list[CodeType] = []
     while trace is not None:
         code, line = trace.tb_frame.f_code, trace.tb_lineno
         if code.co_filename == own_file or not code.co_filename.startswith((*INSTALLED, "<frozen")):
+            if not code.co_name.isidentifier():  # a comprehension counts its lines within the function it stands in
+                code = next((outer for outer in reversed(met) if _holds(outer, code)), code)
+            met.append(code)
             name = code.co_name if code.co_name.isidentifier() else "your function"
             helper = "" if code in own or name == "your function" else name
             found = f"line {max(line - code.co_firstlineno, 0) + 1} of {name}"
@@ -173,6 +177,11 @@ def _where(trace: TracebackType | None, student: Any) -> tuple[str, str]:
             found += f": {source[:MAX_LINE]}" if source else ""
         trace = trace.tb_next
     return found, helper
+
+
+def _holds(outer: CodeType, inner: CodeType) -> bool:
+    parts = [part for part in outer.co_consts if isinstance(part, CodeType)]
+    return inner in parts or any(_holds(part, inner) for part in parts)
 
 
 def observe(value: Any, depth: int = 0) -> Observation:

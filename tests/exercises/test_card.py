@@ -93,6 +93,28 @@ def test_numbers_are_drawn_under_their_mask():
     ]
 
 
+WEIGHTS, GOLD = torch.tensor([[0.6, 0.3, 0.1], [0.25, 0.35, 0.4]]), torch.tensor([[True, False, True], [False] * 3])
+
+
+def test_small_inputs_of_an_answer_without_a_picture_are_drawn():
+    failure = Failure("expected 0.5, got 1", "f(weights, gold)", inputs=(("weights", WEIGHTS), ("gold", GOLD)))
+    assert failed(failure).split("\n")[-7:] == [
+        "In f(weights, gold):",
+        "Expected 0.5, got 1.",
+        "",
+        "  weights           gold",
+        "   0.6  0.3  0.1    ■ · ■",
+        "  0.25 0.35  0.4    · · ·",
+        "  (■ True, · False)",
+    ]
+
+
+@pytest.mark.parametrize("shape", [(9, 3), (3, 9), (2, 3, 3), (0, 3)])
+def test_inputs_that_cannot_be_drawn_whole_are_not_drawn(shape: tuple[int, ...]):
+    large = Failure("expected 0.5, got 1", "f(x)", inputs=(("weights", WEIGHTS), ("x", torch.zeros(shape))))
+    assert failed(large).endswith("\nExpected 0.5, got 1.")
+
+
 @pytest.mark.parametrize(("column", "side_by_side"), [(0, True), (4, True), (6, False)])
 def test_wide_numbers_lose_columns_to_stand_side_by_side_but_not_the_first_difference(column: int, side_by_side: bool):
     value = torch.full((2, 9), -0.123)

@@ -241,7 +241,8 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
                                                    .argmax(1)], strict=True), "not a list yet", 0),
     (PAIRS, lambda w, source, target: [(t, source[s]) for t, s in zip(target, w.mean(0).argmax(1), strict=False)],
      "padding may win", 2),
-    (PAIRS, aligns(pair=lambda target, source: f"{target}-{source}"), None, 0),
+    (PAIRS, aligns(pair=lambda target, source: f"{target}-{source}"), "strings instead of pairs", 0),
+    (PAIRS, aligns(pair=lambda target, source: f"<{target}|{source}>"), None, 0),
     (PAIRS, lambda w, source, target: dict(zip(target, [source[i] for i in w.mean(0)[: len(target), : len(source)]
                                                         .argmax(-1)], strict=True)), "a dict instead of a list", 0),
     (ERROR, errs(counts=lambda row: True), "tokens without a partner count as wrong", 3),
@@ -255,7 +256,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
      "the mean of booleans", 0),
     (ERROR, lambda w, gold: (w.argmax(1) != gold.argmax(1))[gold.any(1)].float().mean().item(),
      "the place of gold's own largest", 0),
-    (ERROR, errs(nothing=lambda: 0.0), "0 where nothing counts", 4),
+    (ERROR, errs(nothing=lambda: 0.0), "an answer where nothing counts", 4),
     (ERROR, errs(nothing=lambda: 0 / 0), "a division by zero where nothing counts", 4),
     (ERROR, errs(give=lambda wrong, total: torch.tensor(wrong / total)), "a tensor comes back", 4),
     (ERROR, errs(give=lambda wrong, total: wrong / total / 2), None, 0),
@@ -290,7 +291,8 @@ def test_layers_without_forward_are_not_written_yet():
 
 CARDS = [
     (CROSS, tutorial(bias=True), "Other parameters: expected 'none', got 'W_k.bias, W_o.bias, W_q.bias, W_v.bias'"),
-    (CROSS, Renamed, "the layer has no W_q.weight, and it needs W_q.weight, W_k.weight, W_v.weight, W_o.weight."),
+    (CROSS, Renamed, "the layer has no W_q.weight: __init__ must make four nn.Linear, and call them self.W_q, "
+     "self.W_k, self.W_v and self.W_o."),
     (CROSS, tutorial(kv=lambda d, e: (d, e), length=lambda t, s: -1), "Keys and values describe the same tokens"),
     (CROSS, tutorial(wipe=False), "the outputs of the empty source"),
     (CROSS, cross_attention, "CrossAttention must be a class that inherits from nn.Module"),

@@ -69,7 +69,27 @@ def test_equal_answers(got: object, want: object):
             "1 of 4 values differ; the first is [1][1]: expected 4, got 5",
         ),
         (torch.tensor(0.5), torch.tensor(0.25), "expected 0.25, got 0.5"),
-        ([1, 2], [1, 2, 3], "expected the parts [0, 1, 2], got [0, 1]"),
+        ({"a": 1}, {"a": 1, "b": 3}, "expected the parts ['a', 'b'], got ['a']"),
+        ([1, 2], [1, 2, 3], "expected 3 items, got 2; [2] is missing: 3"),
+        ([1, 2, None], [1, 2], "expected 2 items, got 3; [2] is one too many: None"),
+        ([1, 5], [1, 2, 3], "expected 3 items, got 2; the first that differs is [1]: expected 2, got 5"),
+        ([1, torch.tensor(7)], [1, 2], "1 of 2 items differ; the first is [1]: expected an int, got a tensor"),
+        (
+            [("a", 1), ["b"], ("c", 4)],
+            [("a", 1), ("b", 2), ("c", 3)],
+            "2 of 3 items differ; the first is [1]: expected ('b', 2), got ['b']",
+        ),
+        (
+            [("a", torch.tensor(0.5), torch.ones(2), (True,))],
+            [("a", 0.25)],
+            "1 of 1 items differ; the first is [0]: expected ('a', 0.25), got ('a', tensor(0.5), a tensor, (True,))",
+        ),
+        (["a-1"], [("a", 1)], "1 of 1 items differ; the first is [0]: expected ('a', 1), got 'a-1'"),
+        (
+            [torch.ones(2), torch.ones(2)],
+            [torch.ones(2), torch.zeros(2)],
+            "1: 2 of 2 values differ; the first is [0]: expected 0, got 1",
+        ),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b: expected 3, got 2"),
     ],
 )
@@ -151,6 +171,23 @@ def _errors(*texts: str) -> list[Observation]:
 )  # fmt: skip
 def test_errors_are_alike_in_their_words_whatever_their_sizes_and_names(seen: tuple, other: tuple, sure: bool):
     assert (alike(_errors(*seen), _errors(*other), CASES[: len(seen)], RIGHT[: len(seen)]) > 0) is sure
+
+
+def test_who_raises_an_error_chooses_its_words_and_not_its_type():
+    mine, theirs = (
+        [Observation("error", "ValueError", text=words, where=f"line 3 of f: {line}")]
+        for words, line in (("nobody", "raise ValueError('nobody')"), ("no one", "if x: raise ValueError('no one')"))
+    )
+    right = [observe(0.5)]
+    assert alike(mine, theirs, CASES[:1], right) == EXACT
+    assert alike(mine, [replace(theirs[0], type="TypeError")], CASES[:1], right) == 0
+    assert alike(mine, [replace(theirs[0], where="line 3 of f: x.view(3)")], CASES[:1], right) == 0
+
+
+def test_two_answers_of_which_nothing_is_known_are_alike_in_their_type():
+    right = [observe([1])]
+    assert alike([observe({1})], [observe({2})], CASES[:1], right) == EXACT
+    assert alike([observe({1})], [observe(iter([1]))], CASES[:1], right) == 0
 
 
 def test_an_error_that_also_writes_into_its_arguments_is_another_mistake():

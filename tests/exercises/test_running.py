@@ -88,6 +88,46 @@ def test_what_is_raised_is_seen(error: BaseException):
     assert (seen.kind, seen.type) == ("error", type(error).__name__)
 
 
+def wants_each(x, *more):
+    known = [1, 2]
+
+    return [
+        known[i] for i in x
+    ], [
+        [known[i + j]
+         for i in range(2)] for j in range(2)
+    ], more  # fmt: skip
+
+
+def sorts(x):
+    return sorted(
+        x, key=lambda i: 1 // i
+    )  # fmt: skip
+
+
+def hands_on(x):
+    return list(wants(i / 0 for i in x))
+
+
+def wants(items):
+    yield from items
+
+
+@pytest.mark.parametrize(
+    ("student", "x", "where"),
+    [
+        (wants_each, [0, 5], "line 5 of wants_each: known[i] for i in x"),
+        (wants_each, [0, 1], "line 7 of wants_each: [known[i + j]"),
+        (sorts, [0], "line 3 of sorts: x, key=lambda i: 1 // i"),
+        (hands_on, [1], "line 2 of hands_on: return list(wants(i / 0 for i in x))"),
+        (lambda x: [1 // i for i in x], [0], "line 1 of your function: (lambda x: [1 // i for i in x], [0], "),
+    ],
+)
+def test_the_line_of_an_error_is_counted_within_the_function_it_stands_in(student, x, where: str):
+    (seen,) = run(_side(), student, [Case("all", "student(x)", (x,))])
+    assert seen.where.startswith(where)
+
+
 def test_an_interrupt_goes_through():
     def student():
         raise KeyboardInterrupt

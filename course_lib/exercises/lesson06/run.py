@@ -1,43 +1,37 @@
 """Lesson 06, run side: the cases of the exercises on cross-attention and alignments."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from course_lib.exercises.lesson06.models import EMPTY, FORM, GRADIENTS, READS, REFUSES, SECOND, WEIGHTS, call_layer
 from course_lib.exercises.running import Case, RunSide
 
-__all__ = ["RUN_SIDES"]
+__all__ = ["EMPTY", "FORM", "READS", "REFUSES", "RUN_SIDES", "WEIGHTS"]
 
 # The case groups, as the bank gives points for them and a card shows them.
 PLAIN, PADDED = "each target token reads the whole source", "the padding of the source gets no weight"
-READS = "who reads whom: all real source tokens, no padding"
 LARGE = "scores in the hundreds"
-EMPTY = "an empty source gives zeros, and finite gradients"
-REFUSES = "ValueError where num_heads does not divide d_model"
-FORM = "four weights without bias, the dtype, and no memory"
 REAL, EDGES = "which source tokens are real", "empty and full sources"
 BROADCAST = "four axes, boolean, on the device of the lengths"
 LARGEST, PADDING = "the largest mean weight of each target word", "padding is no word"
-WRONG_SHARE = "the share of wrong target tokens"
+TWICE = "of equal weights the first, and words that stand there twice"
+WRONG_SHARE, EQUALS = "the share of wrong target tokens", "of equal weights the first"
 COUNTED = "tokens without a partner do not count"
 NUMBER = "a plain number, or ValueError where nothing counts"
 
-WEIGHTS = ("W_q.weight", "W_k.weight", "W_v.weight", "W_o.weight")
 WORDS = (
     "one two three four five six seven eight nine twenty thirty hundred and".split(),
     "eins zwei drei vier fünf sechs sieben acht neun zwanzig dreißig hundert und".split(),
 )
+# Rows of small tables: by their width, and with the largest weight twice.
+HUNDREDTHS = {3: ((45, 35, 20), (60, 30, 10), (70, 20, 10)), 4: ((40, 30, 20, 10), (45, 30, 15, 10), (60, 20, 15, 5))}
+TIED = ((40, 40, 15, 5), (35, 35, 20, 10), (45, 45, 8, 2))
 CALL = "alignment(weights, source, target) with weights"
-GRADIENTS = ", backwards"
 ELSEWHERE = " with lengths on the CPU, where new tensors are made on meta (a device without data) by default"
-SECOND = ", called after another source"
-# What `_who_reads_whom` looks at.
-SHAPED, SOURCE = "an output for each target token", "a changed source token changes every output"
-NOTHING, OWN = "changed padding changes nothing", "a changed target token changes its own output alone"
-MOVED = 1e-6  # what is left out has a weight of exactly 0, and moves nothing at all
 
 
 def _shuffled(generator: torch.Generator, *choices: int) -> list[int]:
@@ -77,7 +71,7 @@ def _cross_case(
     decoder, encoder = _normal(generator, batch, target, d_model), _normal(generator, batch, source, d_model)
     weights = {name: _normal(generator, d_model, d_model) / d_model**0.5 for name in WEIGHTS}
     if large:
-        decoder, encoder = (_whole(generator, *part.shape, largest=6) for part in (decoder, encoder))
+        decoder, encoder = (_whole(generator, *part.shape, largest=5) for part in (decoder, encoder))
         weights |= {name: _whole(generator, d_model, d_model, largest=2) for name in WEIGHTS[:2]}
         weights |= {name: weights[name] / 4 for name in WEIGHTS[2:]}
     if large and mask is not None:  # what the first target token may read has scores far below zero
@@ -90,6 +84,26 @@ def _cross_case(
         names, shapes = f"{names}, encoder_mask", f"{shapes}, encoder_mask {tuple(mask.shape)}"
     shown = f"CrossAttention({d_model}, {heads})({names}) with shapes {shapes}{more}"
     return Case(group, shown, args, init={"d_model": d_model, "num_heads": heads}, weights=weights)
+
+
+def _large_case(generator: torch.Generator, sizes: tuple[int, int, int, int, int], *mask: Tensor) -> Case:
+    """Draw a case with scores in the hundreds, none above 950: in some row the two largest are above 200, or, with a
+    mask, all that may be read are far below zero, and the others above them by more than 1000; in another by less."""
+    while True:
+        case = _cross_case(generator, LARGE, sizes, *mask, large=True, more=", scores in the hundreds")
+        q, k = (
+            (states @ case.weights[name].T).unflatten(-1, sizes[3:]).transpose(1, 2)
+            for states, name in zip(case.args[:2], WEIGHTS[:2], strict=True)
+        )
+        scores = q @ k.mT / sizes[4] ** 0.5
+        first, second = scores.topk(2).values.unbind(-1)
+        clear = ((second > 200) & (first > second)).any()
+        if mask:
+            readable = scores.masked_fill(~mask[0], -torch.inf).amax(-1)
+            above = first - readable
+            clear = ((readable < -200) & (above > 1020)).any() and ((above > 30) & (above < 70)).any()
+        if clear and scores.abs().max() < 950:
+            return case
 
 
 def _cross_cases(generator: torch.Generator) -> list[Case]:
@@ -109,12 +123,13 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
         case(PLAIN, (batch, small, large)),
         case(PLAIN, (batch, large, small), head_dim=small),
         _cross_case(generator, PLAIN, (2, 8, 12, 8, 8)),
+        case(PLAIN, (batch, small, small), more=", both of one length"),
         case(PADDED, (batch, small, large), _behind(_shuffled(generator, 1, 2, large - 1)[:batch], large)),
         case(PADDED, (batch, large, small), _some(generator, batch, small)),
         case(PADDED, (1, 3, large), _behind([large - 2], large)),
-        case(READS, (batch, small, large), _behind([large - 2] * batch, large)),
-        case(LARGE, (batch, 1, large), head_dim=4, large=True, more=", scores in the hundreds"),
-        case(LARGE, (batch, large, small), one, head_dim=4, large=True, more=", scores in the hundreds"),
+        case(READS, (batch, 5, 9), _behind([7] * batch, 9)),
+        _large_case(generator, (batch, 1, large, heads, 4)),
+        _large_case(generator, (batch, large, small, heads, 4), one),
         case(EMPTY, (batch, large, small), empty, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=f", one source is empty{GRADIENTS}"),
@@ -127,113 +142,13 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
     ]  # fmt: skip
 
 
-def _made(student: Any, case: Case) -> nn.Module:
-    """Make a layer and give it the case's weights; a bias that should not be there says nothing."""
-    if not (isinstance(student, type) and issubclass(student, nn.Module)):
-        raise TypeError("CrossAttention must be a class that inherits from nn.Module")
-    layer = student(case.init["d_model"], case.init["num_heads"])
-    if case.args and case.args[0].dtype != torch.float32:
-        layer.to(case.args[0].dtype)
-    own = layer.state_dict()
-    for name, weight in case.weights.items():
-        if name not in own:
-            raise AttributeError(f"the layer has no {name}, and it needs {', '.join(case.weights)}")
-        if own[name].shape != weight.shape:
-            sizes = f"{tuple(own[name].shape)}, and {tuple(weight.shape)} is needed"
-            raise ValueError(f"{name} has the shape {sizes}")
-        own[name].copy_(weight)
-    for name, value in own.items():
-        if name.endswith("bias"):
-            value.zero_()
-    return layer
-
-
-def _call_cross(student: Any, case: Case) -> Any:
-    """Make a layer and call it; in some groups, look at a part of what comes back, or at the layer itself."""
-    if case.group == REFUSES:
-        _must_be_written(student, 4, 2)
-        student(*case.args)
-        return None
-    if case.group == READS:
-        return _who_reads_whom(student, case)
-    layer = _made(student, case)
-    if not case.args:
-        _must_be_written(student, *case.init.values())
-        found = {name: str(tuple(value.shape)) for name, value in layer.named_parameters()}
-        others = ", ".join(sorted(set(found) - set(WEIGHTS))) or "none"
-        return {name: found.get(name, "none") for name in WEIGHTS} | {"other parameters": others}
-    if case.shown.endswith(SECOND):
-        with suppress(RuntimeError):  # what comes of another length is asked for elsewhere
-            layer(*(part.flip(1)[:, 1:].clone() for part in case.args))
-    if case.shown.endswith(GRADIENTS):
-        return _gradients(layer, case)
-    output = layer(*case.args)
-    if case.group != EMPTY or not isinstance(output, Tensor) or output.shape != case.args[0].shape:
-        return output
-    return output[~case.args[2].any(-1)[:, 0, 0]]
-
-
-def _who_reads_whom(student: Any, case: Case) -> dict[str, bool]:
-    """Change a token and see which outputs move, each time in a new layer; this needs no right numbers."""
-    decoder, encoder, mask = case.args
-    real = int(mask[0].sum())
-
-    def outputs(asked: Tensor, read: Tensor) -> Any:
-        return _made(student, case)(asked.clone(), read.clone(), mask.clone())
-
-    def swapped(sequence: Tensor, token: int) -> Tensor:
-        changed = sequence.clone()
-        changed[:, token] = sequence.roll(1, dims=0)[:, token]
-        return changed
-
-    before = outputs(decoder, encoder)
-    if not isinstance(before, Tensor) or before.shape != decoder.shape:
-        return dict.fromkeys((SHAPED, SOURCE, NOTHING, OWN), False)
-    first, last, padding = (
-        ~((outputs(decoder, swapped(encoder, token)) - before).abs() <= MOVED).all(-1) for token in (0, real - 1, real)
-    )  # nan has moved
-    own = ~((outputs(swapped(decoder, 1), encoder) - before).abs() <= MOVED).all(-1)
-    return {
-        SHAPED: True,
-        SOURCE: bool(first.all() and last.all()),
-        NOTHING: not padding.any(),
-        OWN: bool(own[:, 1].all()) and int(own.sum()) == len(own),
-    }
-
-
-def _must_be_written(student: Any, d_model: int, num_heads: int) -> None:
-    """Call a layer, so that what is not written yet says so; any other mistake is looked for elsewhere."""
-    try:
-        student(d_model, num_heads)(*(torch.zeros(1, length, d_model) for length in (2, 3)))
-    except NotImplementedError:
-        raise
-    except Exception:
-        return
-
-
-def _gradients(layer: nn.Module, case: Case) -> dict[str, bool]:
-    """Go back from the outputs: which inputs and weights does a gradient reach, and is it finite?"""
-    decoder, encoder, mask = case.args
-    leaves = {"decoder_hidden": decoder.clone().requires_grad_(), "encoder_output": encoder.clone().requires_grad_()}
-    output = layer(*(leaf.clone() for leaf in leaves.values()), mask)  # copies, which may be written into
-    if isinstance(output, Tensor) and output.requires_grad:
-        output.square().sum().backward()
-    leaves |= {name: value for name, value in layer.named_parameters() if name in WEIGHTS}
-    found = {f"a gradient reaches {name}": leaf.grad is not None and bool(leaf.grad.any())
-             for name, leaf in leaves.items()}  # fmt: skip
-    return found | {
-        f"the gradient of {name} is finite": leaf.grad is not None and bool(leaf.grad.isfinite().all())
-        for name, leaf in leaves.items()
-    }
-
-
 CROSS = RunSide(
     id="06.CrossAttention",
     title="Cross-attention",
     todo="CrossAttention is not written yet: queries come from the decoder, keys and values from the encoder, in "
     "several heads, and the padding of the source gets no weight.",
     cases=_cross_cases,
-    call=_call_cross,
+    call=call_layer,
 )
 
 
@@ -280,9 +195,9 @@ MASK = RunSide(
 
 
 def _words(generator: torch.Generator, *counts: int) -> list[list[str]]:
-    """Draw words of the source and of the target, of which the last is one that came before."""
+    """Draw words of the source and of the target, each of them once."""
     drawn = [torch.randperm(13, generator=generator)[:count] for count in counts]
-    return [[words[i] for i in [*some[:-1], some[0]]] for words, some in zip(WORDS, drawn, strict=True)]
+    return [[words[i] for i in some] for words, some in zip(WORDS, drawn, strict=True)]
 
 
 def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> Tensor:
@@ -296,40 +211,62 @@ def _maps(generator: torch.Generator, heads: int, target: int, source: int) -> T
             return weights
 
 
-def _pairs_case(generator: torch.Generator, heads: int, target: int, source: int, *padding: int) -> Case:
-    """Draw weights and words. padding: rows and columns behind those of the words."""
+def _pairs_case(
+    generator: torch.Generator, heads: int, target: int, source: int, *padding: int, first: bool = False
+) -> Case:
+    """Draw weights and words. padding: rows and columns behind those of the words. first: the largest mean of all is
+    in the first row."""
     weights = _maps(generator, heads, target, source)
+    if first:
+        weights = weights.roll(-int(weights.mean(0).amax(-1).argmax()), 1)
     if padding:  # in every other row it has the largest weight, as in a model that does not mask it
         rows, columns = padding
         part = torch.arange(target + rows)[:, None] % 2 * (0.6 if columns else 0.0)
         weights = torch.cat((weights, _normal(generator, heads, rows, source).softmax(-1)), dim=1)
         weights = torch.cat((weights * (1 - part), (part / max(columns, 1)).expand(heads, -1, columns)), dim=2)
-    else:
-        weights[:, -1] = weights[:, 0]  # of one word that stands there twice
     words = _words(generator, source, target)
     counts = f"{source} source words and {target} target words"
     return Case(PADDING if padding else LARGEST, f"{CALL} {tuple(weights.shape)}, {counts}", (weights, *words))
 
 
-def _tied_case(generator: torch.Generator) -> Case:
-    """Draw whole numbers of eighths for two heads, the largest mean twice in each row."""
-    target, source = 4, 6
+def _tied_case(generator: torch.Generator, target: int, source: int) -> Case:
+    """Draw whole numbers of sixteenths for two heads, the largest mean twice or three times in each row."""
     weights = torch.randint(1, 3, (2, target, source), generator=generator) / 16
-    for row in weights.unbind(1):
-        row[:, torch.randperm(source - 1, generator=generator)[:2] + 1] = 0.25
+    for number, row in enumerate(weights.unbind(1)):
+        row[:, torch.randperm(source, generator=generator)[: 2 + number % 2]] = 0.25
     words = _words(generator, source, target)
-    return Case(LARGEST, f"{CALL} {tuple(weights.shape)}, two of each row equally large", (weights, *words))
+    return Case(TWICE, f"{CALL} {tuple(weights.shape)}, some of each row equally large", (weights, *words))
+
+
+def _repeated_case(generator: torch.Generator, heads: int, target: int, source: int, same: bool) -> Case:
+    """Draw weights and a target whose first word is also its last; same: with the same weights."""
+    weights = _maps(generator, heads, target, source)
+    while weights.mean(0)[[0, -1]].argmax(-1).unique().numel() == 1:
+        weights = _maps(generator, heads, target, source)
+    if same:
+        weights[:, -1] = weights[:, 0]
+    words = _words(generator, source, target)
+    words[1][-1] = words[1][0]
+    shown = f"{CALL} {tuple(weights.shape)}, the target's first word is its last too"
+    return Case(TWICE, shown, (weights, *words))
 
 
 def _pairs_cases(generator: torch.Generator) -> list[Case]:
     heads, other = _shuffled(generator, 3, 4)
     small, large = _shuffled(generator, 5, 7)
     return [
+        _pairs_case(generator, 4, 3, 4, first=True),
+        _pairs_case(generator, 2, 4, 4),
         _pairs_case(generator, heads, small, large),
         _pairs_case(generator, other, large, small),
         _pairs_case(generator, 1, small, large),
-        _tied_case(generator),
+        _tied_case(generator, 4, 6),
+        _tied_case(generator, 9, 8),
+        _repeated_case(generator, heads, small, large, same=False),
+        _repeated_case(generator, other, large, small, same=True),
+        _pairs_case(generator, 2, 3, 4, 1, 1),
         _pairs_case(generator, heads, small, large, 0, 2),
+        _pairs_case(generator, other, small, large, 2, 1),
         _pairs_case(generator, other, large, small, 3, 0),
         _pairs_case(generator, heads, large, small, 1, 3),
     ]
@@ -344,6 +281,18 @@ PAIRS = RunSide(
 )
 
 
+def _small_table(generator: torch.Generator, target: int, source: int) -> Tensor:
+    """Draw weights that can be followed on paper: one row of each kind in HUNDREDTHS, in any order."""
+    kinds = _shuffled(generator, *range(target))
+    rows = [_shuffled(generator, *HUNDREDTHS[source][kind % len(HUNDREDTHS[source])]) for kind in kinds]
+    return torch.tensor(rows) / 100
+
+
+def _shares_case(group: str, weights: Tensor, gold: Tensor, more: str) -> Case:
+    shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {more}"
+    return Case(group, shown, (weights, gold))
+
+
 def _error_case(
     generator: torch.Generator, group: str, sizes: tuple[int, int], right: int, without: int = 0, partners: int = 2
 ) -> Case:
@@ -353,30 +302,53 @@ def _error_case(
     in turn.
     """
     target, source = sizes
-    weights, gold = _maps(generator, 1, target, source)[0], torch.zeros(target, source, dtype=torch.bool)
+    weights = _small_table(generator, *sizes) if source in HUNDREDTHS else _maps(generator, 1, *sizes)[0]
+    gold = torch.zeros(target, source, dtype=torch.bool)
     for place, row in enumerate(torch.randperm(target, generator=generator)[without:].tolist()):
         order = torch.randperm(source, generator=generator)
         gold[row, order[:partners]] = True
         own = order[:partners].sort().values
         best, to = weights[row].argmax().item(), (own[-(place % 2)] if place < right else order[-1]).item()
         weights[row, [best, to]] = weights[row, [to, best]]
-    shown = f"alignment_error(weights, gold) with shapes {tuple(weights.shape)}, {without} tokens without a partner"
-    return Case(group, shown, (weights, gold))
+    return _shares_case(group, weights, gold, f"{without} without a partner")
+
+
+def _equals_case(generator: torch.Generator, source: int, *rows: tuple[int, str]) -> Case:
+    """Draw weights with equally large ones, and gold. rows, in any order: how many are equally large, and which of them
+    are partners: the first, the last, all, or none, where another one is."""
+    weights, gold = torch.zeros(len(rows), source), torch.zeros(len(rows), source, dtype=torch.bool)
+    for row, kind in enumerate(_shuffled(generator, *range(len(rows)))):
+        count, partners = rows[kind]
+        order = torch.randperm(source, generator=generator)
+        values = _normal(generator, source).softmax(-1).sort(descending=True).values
+        values[:count] = values[0] + 0.01
+        values = torch.tensor(TIED[kind % len(TIED)]) / 100 if source == len(TIED[0]) else values / values.sum()
+        weights[row, order] = values
+        equals = order[:count].sort().values
+        gold[row, {"first": equals[:1], "last": equals[-1:], "all": equals, "none": order[-1:]}[partners]] = True
+    return _shares_case(EQUALS, weights, gold, "equally large ones in its rows")
 
 
 def _error_cases(generator: torch.Generator) -> list[Case]:
     small, large = _shuffled(generator, 5, 8)
     long, longer = _shuffled(generator, 11, 13)
-
+    few, more = _shuffled(generator, 3, 4)
+    most = ["first", "last"][int(torch.randint(2, (), generator=generator))]
+    firsts = [(count, "first") for count in (2, 2, 2, 3, 3, 3, 3, 3, 3, 3)]
     return [
+        _error_case(generator, WRONG_SHARE, (few, more), right=1),
         _error_case(generator, WRONG_SHARE, (long, small), right=3),
         _error_case(generator, WRONG_SHARE, (large, longer), right=4),
         _error_case(generator, WRONG_SHARE, (longer, longer), right=2, partners=1),
         _error_case(generator, WRONG_SHARE, (small, large), right=small),
+        _equals_case(generator, 4, *[(2, partner) for partner in ("first", "last", most)]),
+        _equals_case(generator, large, *firsts, *[(1, "none")] * (longer - len(firsts))),
+        _equals_case(generator, longer, (2, "last"), (3, "last"), (2, "all"), (3, "none"), (1, "first"), *firsts[2:5]),
+        _error_case(generator, COUNTED, (few, more), right=1, without=1, partners=1),
         _error_case(generator, COUNTED, (long, large), right=5, without=4, partners=1),
         _error_case(generator, COUNTED, (longer, small), right=2, without=5, partners=1),
-        _error_case(generator, NUMBER, (small, longer), right=1),
-        _error_case(generator, NUMBER, (small, large), right=0, without=small),
+        _error_case(generator, NUMBER, (more, few), right=1),
+        _error_case(generator, NUMBER, (few, more), right=0, without=few),
     ]
 
 

@@ -1,12 +1,12 @@
 """Known mistakes and right answers for `CrossAttention`."""
 
 import torch
-from torch import nn
 
 from course_lib import attention
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.judging import Equality, Misconception
 from course_lib.exercises.lesson06 import run
+from course_lib.exercises.lesson06.bank.cross_rules import FORBIDDEN, HINTS
 from course_lib.exercises.lesson06.bank.cross_variants import VARIANTS
 from course_lib.exercises.lesson06.bank.crossing import (
     ByAddedMask,
@@ -20,37 +20,35 @@ from course_lib.exercises.lesson06.bank.crossing import (
     filled,
 )
 from course_lib.exercises.lesson06.bank.slips import (
+    CutsTheSource,
     KeepsTheFirst,
     NotAModule,
     NotInitialised,
     WithoutHeads,
+    WritesIntoItsInputs,
     added,
     asserted,
     biased,
     called,
+    causal_as_well,
+    clamped,
     cut_by_the_target,
+    lowered,
     made_of,
     masked_after,
     needs_a_mask,
+    of_one_head,
     powers,
     repaired,
+    shared_anew,
     softmax_over,
+    turned,
     uniform,
     unmasked,
-    widths,
     without_default,
 )
 
 __all__ = ["CROSS"]
-
-MADE_BY_TORCH = (
-    "scaled_dot_product_attention",
-    "_scaled_dot_product_attention",
-    "_scaled_dot_product_attention_math",
-    "MultiheadAttention",
-    "multi_head_attention_forward",
-    "flex_attention",
-)
 
 CROSS = Exercise(
     side=run.CROSS,
@@ -88,13 +86,23 @@ CROSS = Exercise(
         ),
         "queries from the encoder": Misconception(
             crossing(**made_of("e", "e", "e")),
-            "Your output has a row for each source token. It is the decoder that asks: queries come from "
-            "decoder_hidden, and so does the length of the output.",
+            "There is a row for each source token, and to reshape them does not help. It is the decoder that asks: "
+            "queries come from decoder_hidden, and so does the length of the output.",
         ),
         "decoder and encoder have changed places": Misconception(
             crossing(**made_of("e", "d", "d")),
             "The source asks and the target answers, which is the wrong way round. The decoder asks: W_q reads "
             "decoder_hidden, W_k and W_v read encoder_output.",
+        ),
+        "the product is turned": Misconception(
+            crossing(compare=turned),
+            "Your scores have a row for each source token and a column for each target token. The rows are those who "
+            "ask, so the queries come first in the product, and it is k whose last two axes are swapped.",
+        ),
+        "the source is cut to the target's length": Misconception(
+            CutsTheSource,
+            "Only as many source tokens are read as the target has. The two lengths have nothing to do with each "
+            "other: keys, values and the mask keep the whole length of the source.",
         ),
         "heads cut with the decoder's length": Misconception(
             crossing(**cut_by_the_target("keys", "values")),
@@ -196,11 +204,7 @@ CROSS = Exercise(
             "makes shares of them.",
         ),
         "a causal mask over the source": Misconception(
-            crossing(
-                weigh=lambda self, scores, mask: filled(-1e9)(
-                    self, scores, (torch.ones(scores.shape[-2:]).tril() > 0) & (True if mask is None else mask)
-                )
-            ),
+            crossing(weigh=causal_as_well),
             "Target token t reads the source only up to place t. The source is there in full before the first target "
             "token is written, and word order differs: there is nothing causal about reading it.",
         ),
@@ -257,6 +261,16 @@ CROSS = Exercise(
             "Padding gets nothing, and what remains does not add up to 1: it had taken its share in the softmax "
             "before. Apply the mask to the scores.",
         ),
+        "what is left is shared out anew": Misconception(
+            crossing(weigh=shared_anew()),
+            "You mask after the softmax and divide by the sum that is left. Where the padding has much higher scores "
+            "nothing is left, and an empty source gives 0 / 0. Apply the mask to the scores, before the softmax.",
+        ),
+        "the sum has lost its axis": Misconception(
+            crossing(weigh=shared_anew(lambda weights: weights / weights.sum(-1))),
+            "sum(-1) takes the last axis away, and the rows no longer meet their own sums: keepdim=True keeps it. If "
+            "the scores are masked before the softmax, no further division is needed.",
+        ),
         "encoder_mask may be None": Misconception(
             crossing(weigh=needs_a_mask),
             "Without a mask there is nothing to fill, and ~None is an error. Apply the mask where there is one: "
@@ -270,6 +284,11 @@ CROSS = Exercise(
             crossing(weigh=powers),
             "A score of 100 is nothing unusual, and its exponential is more than float32 holds: inf / inf is nan. "
             "Subtract each row's largest score first, or use torch.softmax.",
+        ),
+        "scores are clamped": Misconception(
+            crossing(weigh=clamped(-50, 50)),
+            "You keep the scores below a limit, so that two large ones become equal. A softmax takes scores of any "
+            "size as they are; minus infinity or a very low number is for padding alone.",
         ),
         "nan for an empty source": Misconception(
             crossing(weigh=filled(-torch.inf, zeros=False)),
@@ -311,18 +330,11 @@ CROSS = Exercise(
         ),
         "the weights have other names": Misconception(
             called("q_proj", "k_proj", "v_proj", "out_proj"),
-            "The weights of the check do not find their places. Make four layers in __init__, each an nn.Linear of its "
-            "own, and call them self.W_q, self.W_k, self.W_v and self.W_o.",
+            "The check puts weights of its own into your layer, by name, and one name is missing. Make four layers in "
+            "__init__, each an nn.Linear of its own, and call them self.W_q, self.W_k, self.W_v and self.W_o.",
         ),
         "layers of one head alone": Misconception(
-            crossing(
-                make=widths(
-                    lambda d, heads: (
-                        *(nn.Linear(d, d // heads, bias=False) for _ in range(3)),
-                        nn.Linear(d, d, bias=False),
-                    )
-                )
-            ),
+            crossing(make=of_one_head),
             "Your layers make head_dim features, enough for one head. All heads are made at once: "
             "nn.Linear(d_model, d_model, bias=False), and then they are cut.",
         ),
@@ -346,6 +358,16 @@ CROSS = Exercise(
             "Called a second time, with another source, your layer still reads the first one: something is kept on "
             "self. Let forward make its keys and values anew at each call.",
         ),
+        "the inputs are written into": Misconception(
+            WritesIntoItsInputs,
+            "Your layer changes a tensor that it is given, as *= and += do, and methods that end in _. Whoever calls "
+            "goes on using it, and so does the way back of the gradients. Make a new tensor instead.",
+        ),
+        "a float32 mask meets bfloat16": Misconception(
+            crossing(weigh=lowered(-1e9)),
+            "Made into numbers, the mask is float32, and bfloat16 scores plus float32 are float32: the weights no "
+            "longer fit the values. Give it the dtype of the scores, .to(scores.dtype), or use masked_fill.",
+        ),
         "a number too low for bfloat16": Misconception(
             crossing(weigh=filled(torch.finfo(torch.float32).min)),
             "The lowest number of float32 does not fit into bfloat16. Ask the scores for theirs: "
@@ -359,19 +381,6 @@ CROSS = Exercise(
     },
     variants=VARIANTS,
     alternatives=[ByEinsum, ByHeads, BySequences, ByAddedMask, ByExponentials, ByMaskedValues, ByMending],
-    forbidden={
-        name: f"CrossAttention uses {name}, which is attention made by torch; make the weights from queries and keys "
-        "yourself (nn.Linear and torch.softmax may be used)."
-        for name in MADE_BY_TORCH
-    },
-    hints=(
-        "Draw the table of weights for three target words and five source words. Who asks, and so has the rows? Who is "
-        "asked, and has the columns? Which of the two may have padding that must not be read?",
-        "It is the attention of lesson 02, with two lengths: q = W_q(decoder_hidden), k and v from encoder_output. Cut "
-        "each into heads with its own length (the helpers split_heads and merge_heads you write here again), and the "
-        "mask fits the scores (batch, heads, target, source) as it comes.",
-        "x.view(x.shape[0], x.shape[1], num_heads, -1).transpose(1, 2) cuts any of the three. Then scores = q @ k.mT / "
-        "head_dim ** 0.5; with a mask, fill scores where it is False with a very low finite number, and multiply the "
-        "weights by it; last transpose(1, 2).flatten(2) and W_o.",
-    ),
+    forbidden=FORBIDDEN,
+    hints=HINTS,
 )

@@ -65,6 +65,9 @@ class Steps(nn.Module):
     def scale(self, q, k):
         return q.shape[-1] ** 0.5
 
+    def compare(self, q, k):
+        return q @ self.turn(k) / self.scale(q, k)
+
     def hide(self, mask):
         return mask
 
@@ -81,7 +84,7 @@ class Steps(nn.Module):
 
     def forward(self, decoder_hidden, encoder_output, encoder_mask=None):
         q, k, v = (part(decoder_hidden, encoder_output) for part in (self.queries, self.keys, self.values))
-        scores = q @ self.turn(k) / self.scale(q, k)
+        scores = self.compare(q, k)
         weights = self.weigh(scores, None if encoder_mask is None else self.hide(encoder_mask))
         return self.give(self.project(self.merge(weights @ v), decoder_hidden), weights)
 

@@ -124,6 +124,11 @@ MASK = Exercise(
             "The two axes of size 1 went to the front, so that the batch lies where the target belongs. The order is "
             "(batch, heads, target, source): put the new axes in the middle.",
         ),
+        "the batch stands where the heads belong": Misconception(
+            _changed(lambda mask: mask[:, 0, 0][None, :, None]),
+            "One axis of size 1 went in front, so that the batch lies where the heads belong. The order is (batch, "
+            "heads, target, source): the batch comes first, and both new axes stand in the middle.",
+        ),
         "the new axes stand behind": Misconception(
             _changed(lambda mask: mask[:, 0, 0, :, None, None]),
             "The two axes of size 1 went to the end, so that the source lies where the heads belong. The order is "

@@ -8,27 +8,34 @@ from torch import nn
 from course_lib.exercises.lesson06.bank.crossing import Steps, crossing, filled
 
 __all__ = [
+    "CutsTheSource",
     "KeepsAll",
     "KeepsTheFirst",
     "NotAModule",
     "NotInitialised",
     "WithoutHeads",
+    "WritesIntoItsInputs",
     "a_function",
     "added",
     "asserted",
     "biased",
     "called",
+    "causal_as_well",
+    "clamped",
     "cut_by_the_target",
     "in_float32",
+    "lowered",
     "made_of",
     "masked_after",
     "needs_a_mask",
+    "of_one_head",
     "powers",
     "repaired",
+    "shared_anew",
     "softmax_over",
+    "turned",
     "uniform",
     "unmasked",
-    "widths",
     "without_default",
 ]
 
@@ -42,6 +49,11 @@ def made_of(queries="d", keys="e", values="e"):
     }
 
 
+def turned(self, q, k):
+    """Keys times queries: a row for each source token."""
+    return k @ q.transpose(-2, -1) / self.scale(q, k)
+
+
 def unmasked(self, scores, mask):
     return scores.softmax(-1)
 
@@ -49,6 +61,21 @@ def unmasked(self, scores, mask):
 def masked_after(self, scores, mask):
     """The softmax first, then the mask."""
     return scores.softmax(-1) if mask is None else scores.softmax(-1) * mask
+
+
+def shared_anew(share=lambda weights: weights / weights.sum(-1, keepdim=True)):
+    """The softmax first, then the mask, and what is left divided by its sum."""
+
+    def weigh(self, scores, mask):
+        weights = masked_after(self, scores, mask)
+        return weights if mask is None else share(weights)
+
+    return weigh
+
+
+def causal_as_well(self, scores, mask):
+    earlier = torch.ones(scores.shape[-2:]).tril() > 0
+    return filled(-1e9)(self, scores, earlier if mask is None else earlier & mask)
 
 
 def softmax_over(dim, fill=-1e9):
@@ -77,6 +104,23 @@ def added(number):
         return (scores + number * mask).softmax(-1)
 
     return weigh
+
+
+def lowered(number, zeros=True, numbers=lambda mask, scores: mask.float()):
+    """A number added to the forbidden scores. numbers: what the mask is turned into, of float32 in most notebooks."""
+
+    def weigh(self, scores, mask):
+        if mask is None:
+            return scores.softmax(-1)
+        weights = (scores + (1 - numbers(mask, scores)) * number).softmax(-1)
+        return weights * mask if zeros else weights
+
+    return weigh
+
+
+def clamped(least, most):
+    """Scores kept between two numbers before they are masked."""
+    return lambda self, scores, mask: filled(-1e9)(self, scores.clamp(least, most), mask)
 
 
 def powers(self, scores, mask):
@@ -110,13 +154,11 @@ def cut_by_the_target(*names, last=-1):
     return {name: cut({"keys": "W_k", "values": "W_v"}[name]) for name in names}
 
 
-def widths(make):
-    """A `make` with layers of other shapes."""
-
-    def layers(self, d_model):
-        self.W_q, self.W_k, self.W_v, self.W_o = make(d_model, self.num_heads)
-
-    return layers
+def of_one_head(self, d_model):
+    """A `make` with layers as wide as one head."""
+    width = d_model // self.num_heads
+    self.W_q, self.W_k, self.W_v = (nn.Linear(d_model, width, bias=False) for _ in range(3))
+    self.W_o = nn.Linear(d_model, d_model, bias=False)
 
 
 def biased(*names):
@@ -169,6 +211,24 @@ class NotAModule:
 
 def a_function(decoder_hidden, encoder_output, encoder_mask=None):
     return decoder_hidden @ encoder_output.mT / math.sqrt(decoder_hidden.shape[-1])
+
+
+class WritesIntoItsInputs(Steps):
+    """Padding wiped out of the source itself."""
+
+    def forward(self, decoder_hidden, encoder_output, encoder_mask=None):
+        if encoder_mask is not None:
+            encoder_output *= encoder_mask[:, 0, 0, :, None]
+        return super().forward(decoder_hidden, encoder_output, encoder_mask)
+
+
+class CutsTheSource(Steps):
+    """Of the source as many tokens as the target has."""
+
+    def forward(self, decoder_hidden, encoder_output, encoder_mask=None):
+        target = decoder_hidden.shape[1]
+        encoder_mask = None if encoder_mask is None else encoder_mask[..., :target]
+        return super().forward(decoder_hidden, encoder_output[:, :target], encoder_mask)
 
 
 class KeepsTheFirst(Steps):
