@@ -129,15 +129,17 @@ def _failure(failure: Failure) -> list[str]:
         return lines
     first_difference = [int(i) for i in re.findall(r"\[(\d+)\]", failure.sentence)]
     index, rows = _choose_matrix(expected, first_difference)
-    fewest = max(FEWEST, 1 + (first_difference or [0])[-1])
+    last = min([1 + (first_difference or [0])[-1], *expected.shape[-1:]])  # of the columns that must be in view
+    before = max(0, last - LARGEST)
+    fewest = max(FEWEST, last - before)
     inputs = [(name, value.expand(expected.shape)[index]) for name, value in failure.inputs if _is_drawable(value)]
     outputs = [("expected", expected[index]), ("yours", got[index])]
     drawn = [value for _, value in [*inputs, *outputs] if value.dtype == torch.bool]
     means = f"True = may attend, · False; rows are {rows}" if expected.ndim == len(AXES) + 1 else "True, · False"
     legend = [f"  (■ {means})"] if drawn else []  # only what has a mask's four axes is read as one
     if 0 < len(inputs) <= MOST_INPUTS:
-        return [*lines, "", *_beside(inputs, fewest), "", *_beside(outputs, fewest), *legend]
-    return [*lines, "", *_beside(outputs, fewest), *legend]
+        return [*lines, "", *_beside(inputs, fewest, before), "", *_beside(outputs, fewest, before), *legend]
+    return [*lines, "", *_beside(outputs, fewest, before), *legend]
 
 
 def _tables(inputs: tuple[tuple[str, Tensor], ...]) -> list[str]:
@@ -158,16 +160,16 @@ def _capitalised(sentence: str) -> str:
     return sentence if len(word) == 1 and word != "a" else sentence[:1].upper() + sentence[1:]
 
 
-def _beside(pictures: list[tuple[str, Tensor]], fewest: int) -> list[str]:
+def _beside(pictures: list[tuple[str, Tensor]], fewest: int, before: int) -> list[str]:
     """Draw matrices beside one another under their names, if need be with fewer columns; below one another where
-    even the `fewest` are too wide."""
+    even the `fewest` are too wide. before: how many columns are left out in front of them."""
     for columns in range(LARGEST, fewest - 1, -1):
-        blocks = [[name, *_picture(value, columns)] for name, value in pictures]
+        blocks = [[name, *_picture(value, columns, before)] for name, value in pictures]
         widths = [max(map(len, block)) + 4 for block in blocks]
         if sum(widths) - 4 <= WIDTH - 2:
             break
     else:
-        blocks = [[name, *_picture(value, LARGEST)] for name, value in pictures]
+        blocks = [[name, *_picture(value, LARGEST, before)] for name, value in pictures]
         return [f"  {line}".rstrip() for block in blocks for line in [*block, ""]][:-1]
     rows = (zip(row, widths, strict=True) for row in zip_longest(*blocks, fillvalue=""))
     return ["  " + "".join(f"{text:<{width}}" for text, width in row).rstrip() for row in rows]
@@ -191,13 +193,14 @@ def _choose_matrix(tensor: Tensor, first: list[int]) -> tuple[tuple[int | slice,
     return index, AXES.get(rows, "entries") + fixed
 
 
-def _picture(tensor: Tensor, columns: int) -> list[str]:
-    rows = torch.atleast_2d(tensor)
+def _picture(tensor: Tensor, columns: int, before: int) -> list[str]:
+    rows = torch.atleast_2d(tensor)[:, before:]
     cells = [list(map(_cell, row[:columns])) for row in rows[:LARGEST]]
     width = max(len(cell) for row in cells for cell in row)
-    columns = min(columns, (WIDTH - 4) // (width + 1))
-    more = " …" if rows.shape[1] > columns else ""
-    lines = [" ".join(f"{cell:>{width}}" for cell in row[:columns]) + more for row in cells]
+    fitting = min(columns, (WIDTH - 4 - 2 * (before > 0)) // (width + 1))
+    shown = slice(-fitting, None) if before else slice(fitting)  # with columns left out, the last is the one to see
+    less, more = "… " if before else "", " …" if rows.shape[1] > (columns if before else fitting) else ""
+    lines = [less + " ".join(f"{cell:>{width}}" for cell in row[shown]) + more for row in cells]
     return [*lines, "…"] if rows.shape[0] > LARGEST else lines
 
 

@@ -124,6 +124,19 @@ def test_wide_numbers_lose_columns_to_stand_side_by_side_but_not_the_first_diffe
     assert shown.count("-0.123") == (10 if side_by_side else 8)
 
 
+@pytest.mark.parametrize(("column", "width"), [(8, 9), (10, 12), (11, 12), (30, 9), (9, 10)])
+@pytest.mark.parametrize("other", [0.5, -1.23e-5])
+def test_a_difference_far_to_the_right_is_in_view(column: int, width: int, other: float):
+    expected = torch.full((2, width), 0.25)
+    got = expected.clone()
+    got[1, min(column, width - 1)] = other
+    lines = failed(Failure(f"the first is [1][{column}]", "f(x)", expected, got)).split("\n")
+    assert f"{other:.3g}" in lines[-1]
+    assert max(map(len, lines)) <= 79
+    assert lines[-1].strip().startswith("…")
+    assert lines[-1].endswith("…") is (column + 1 < width)
+
+
 def test_the_line_that_raised_stands_alone():
     sentence = "your code raised ValueError: no\nIn line 3 of f: x = x & y"
     assert failed(Failure(sentence, "f(x)")).endswith(

@@ -288,11 +288,12 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
      "nothing to predict is not an error", 4),
     (COPY, counts(copied=lambda logits, drawn, old: logits.softmax(-1)[torch.arange(len(old)), drawn]),
      "the probability is averaged", 0),
-    (COPY, counts(copied=lambda logits, drawn, old: (logits.argmax(-1) == drawn).all()), None, 0),
+    (COPY, counts(copied=lambda logits, drawn, old: (logits.argmax(-1) == drawn).all()),
+     "all rows must copy", 0),
     (REPAIR, lambda config: replace(config, mask=create_causal_mask), "every mask is replaced", 2),
     (REPAIR, assigned, "the frozen configuration is written to", 0),
-    (REPAIR, rebuilt, None, 2),
-    (REPAIR, decided_at_once, "nothing is repaired", 0),
+    (REPAIR, rebuilt, "other fields are lost", 2),
+    (REPAIR, decided_at_once, "the loop ends in its first round", 0),
     (REPAIR, mends(lengths=[4]), "not all lengths are tried", 2),
     (REPAIR, mends(lengths=[2, 4, 8, 16]), "not all lengths are tried", 2),
     (REPAIR, mends(lengths=range(16)), "a mask of no tokens is asked for", 0),
@@ -307,7 +308,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
      "the new mask takes no device", 0),
     (REPAIR, mends(give=lambda config: replace(config, mask=lambda n, device: torch.ones(n, n).tril() > 0)),
      "the new mask has two axes", 0),
-    (REPAIR, mends(give=lambda config: asdict(config) | {"mask": create_causal_mask}), None, 0),
+    (REPAIR, mends(give=lambda config: asdict(config) | {"mask": create_causal_mask}), "a dict comes back", 0),
 ]  # fmt: skip
 
 
@@ -339,7 +340,7 @@ test_unusual_right_answers_pass = passes(RIGHT)
 
 
 CARDS = [
-    (LEAK, finds(news=lambda old, v: [(old + 1) % v]), "where the model feels one id alone of each later token"),
+    (LEAK, finds(news=lambda old, v: [(old + 1) % v]), "the model feels one id alone of each token after token 1"),
     (LEAK, finds(note=turned), "Your table lies on its side."),
     (LEAK, finds(news=lambda old, v: range(v + 1)), "IndexError"),
     (COPY, how_well_it_predicts, "where the model says the token just read: Expected 0, got 1."),

@@ -3,6 +3,7 @@
 import torch
 
 __all__ = [
+    "all_but_last",
     "asked",
     "at_position",
     "by_a_column_of_ids",

@@ -16,6 +16,7 @@ from course_lib.exercises.lesson05.bank.copiers import (
     in_place,
     share,
 )
+from course_lib.exercises.lesson05.bank.copy_variants import VARIANTS
 from course_lib.exercises.lesson05.bank.miscounts import (
     above_a_half,
     accuracy,
@@ -24,13 +25,9 @@ from course_lib.exercises.lesson05.bank.miscounts import (
     and_the_rest,
     any_id,
     as_doubles,
-    divides_by_nothing,
-    drawn_again_once,
     drawn_at_t,
     drawn_once,
     is_among,
-    kept_in_range,
-    nan_if_nothing,
     needs_a_generator,
     next_if_equal,
     of_drawn,
@@ -39,14 +36,18 @@ from course_lib.exercises.lesson05.bank.miscounts import (
     position_by_position,
     probability,
     reaction,
-    refuse_nothing,
     seeded_anew,
-    seeds_the_given_one,
-    seeds_torch,
     stepping,
-    whole_rows,
     wraps_around,
     zero_if_nothing,
+)
+from course_lib.exercises.lesson05.bank.tallies import (
+    cut_behind,
+    from_outside,
+    of_other_rows,
+    one_place_in_each_row,
+    said_before,
+    sampling,
 )
 
 __all__ = ["COPY"]
@@ -75,10 +76,30 @@ COPY = Exercise(
             "You replace token t + 1 and all behind it: [:, t + 1:] is a slice to the end. One token alone is "
             "[:, t + 1].",
         ),
+        "the text is cut off before the new token": Misconception(
+            counter(change=cut_behind(0), read=lambda logits, t: logits[:, -1].argmax(-1)),
+            "You ask about the tokens up to t alone, and the token that you drew stands behind them: the model never "
+            "sees it. All of ids go to the model, with token t + 1 replaced.",
+        ),
+        "the text is cut off behind the new token": Misconception(
+            counter(change=cut_behind(1)),
+            "You cut off what stands behind the new token. That is another text, to which a model that sees the future "
+            "may answer something else: only token t + 1 is replaced, and all others stay.",
+        ),
+        "one position of each row is asked": Misconception(
+            one_place_in_each_row(place_first=True, own=True),
+            "You draw the position as well, and ask about one. Each position but the last has a question of its own, "
+            "in every row: only the new id is drawn.",
+        ),
         "the position of the replaced token is read": Misconception(
             counter(read=lambda logits, t: logits[:, t + 1].argmax(-1)),
             "Position t + 1 may read token t + 1, and even repeat it. The position that ought to predict it is the one "
             "before: logits[:, t].",
+        ),
+        "the position before is read": Misconception(
+            counter(read=lambda logits, t: logits[:, t - 1].argmax(-1)),
+            "You read position t - 1, one too early, and for t = 0 the last one, since -1 counts from the end. Token "
+            "t + 1 is predicted at position t.",
         ),
         "the token just read is replaced": Misconception(
             drawn_at_t,
@@ -98,6 +119,26 @@ COPY = Exercise(
             reaction,
             "You count how often the prediction changes. A model may look and say something else: count it only if it "
             "says the token you drew.",
+        ),
+        "what was said before does not count": Misconception(
+            said_before,
+            "You leave out a drawn id that the model also said before anything was replaced. The question is only "
+            "whether the likeliest token is the drawn one; what is hit by chance counts too.",
+        ),
+        "the likeliest position is taken for the likeliest token": Misconception(
+            counter(read=lambda logits, t: logits.argmax(1)[:, t]),
+            "Your argmax goes over the wrong axis. The logits are (batch, seq, vocab), and the ids are on the last: "
+            "argmax(-1).",
+        ),
+        "no copy is ever counted": Misconception(
+            counter(count=lambda said, drawn, original: said != said),
+            "Your rate is 0 even for models that always say the drawn id. Is it the drawn id itself that you compare "
+            "with, and not the step that leads to it? Is the changed copy what the model is asked about?",
+        ),
+        "what the model says is drawn": Misconception(
+            sampling(own=True),
+            "You draw a token from the model's probabilities. The likeliest is asked for, argmax; chance is in the new "
+            "id alone.",
         ),
         "the probability is averaged": Misconception(
             counter(read=probability, count=of_drawn),
@@ -183,6 +224,16 @@ COPY = Exercise(
             "Some id is never drawn. torch.randint(low, high) stops before high: steps are from 1 up to, not "
             "including, vocab_size.",
         ),
+        "ids of the text are never drawn": Misconception(
+            from_outside,
+            "You draw only ids that the row does not hold. Each id but the one that is replaced must have its chance, "
+            "also one that stands elsewhere in the row.",
+        ),
+        "tokens of other rows are drawn": Misconception(
+            of_other_rows(own=False),
+            "You take the token of another row, or of the same one by chance. It may be the original, and most ids "
+            "never come. Draw from all of the vocabulary but the original.",
+        ),
         "some ids are drawn more often": Misconception(
             counter(draw=next_if_equal),
             "Some id comes more often than others: where you met the original, you took a fixed neighbour. Draw a step "
@@ -232,40 +283,8 @@ COPY = Exercise(
             "for each position.",
         ),
     },
-    variants={
-        "all tokens are replaced at once": (whole_rows,),
-        "the drawn id may be the original": (
-            counter(draw=lambda tokens, vocab, g: (tokens + torch.randint(vocab, tokens.shape, generator=g)) % vocab),
-            counter(draw=lambda tokens, vocab, g: (torch.rand(tokens.shape, generator=g) * vocab).long()),
-            counter(draw=lambda tokens, vocab, g: torch.randint(vocab - 1, tokens.shape, generator=g)),
-            counter(draw=drawn_again_once),
-        ),
-        "some ids are never drawn": (counter(draw=stepping(2, 0)), counter(draw=stepping(1, -2))),
-        "some ids are drawn more often": (counter(draw=kept_in_range),),
-        "an id beyond the vocabulary": (
-            counter(draw=lambda tokens, vocab, g: torch.full_like(tokens, vocab)),
-        ),
-        "one draw for all rows": (drawn_once(lambda ids: (1,)),),
-        "the probability is averaged": (
-            counter(read=lambda logits, t: logits[:, t], count=of_drawn),
-        ),
-        "the generator is not used": (seeds_torch,),
-        "seeded anew in each call": (seeds_the_given_one,),
-        "nothing to predict is not an error": (divides_by_nothing, nan_if_nothing, counter(refuse=refuse_nothing)),
-        "a count instead of a share": (counter(give=lambda copies: int(copies.sum())),),
-        "a rate for each row": (
-            counter(give=as_doubles(lambda copies: copies.mean(0).tolist())),
-            counter(give=as_doubles(lambda copies: copies.mean(1))),
-        ),
-        "a tensor instead of a float": (counter(give=lambda copies: copies.float().mean()),),
-    },
-    alternatives=[
-        by_a_column_of_ids,
-            by_one_large_batch,
-        by_skipping,
-        by_weights,
-        by_filling,
-        ],
+    variants=VARIANTS,
+    alternatives=[by_a_column_of_ids, by_one_large_batch, by_skipping, by_weights, by_filling],
     hints=(
         "A model that predicts well and one that copies both say the right token. What could you do to the text so "
         "that only the one that copies still says what stands there?",

@@ -1,10 +1,8 @@
 """Known mistakes and right answers for `find_leak`."""
 
-import torch
-
 from course_lib import cheating
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality, Misconception, Pattern
+from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson05 import run
 from course_lib.exercises.lesson05.bank.finders import (
     by_batch,
@@ -15,75 +13,43 @@ from course_lib.exercises.lesson05.bank.finders import (
     by_value,
     every_step,
     finder,
-    finite,
     put_back,
-    values,
+)
+from course_lib.exercises.lesson05.bank.leak_variants import VARIANTS
+from course_lib.exercises.lesson05.bank.missteps import (
+    asks_again_with_what_is_left,
+    blame_all_before,
+    compared_with_the_last,
+    cut_off,
+    in_one_large_batch,
+    one_behind,
+    one_row_too_low,
+    until_the_first_find,
+    without_nan,
 )
 from course_lib.exercises.lesson05.bank.slips import (
-    above,
-    all_close,
-    all_that_follow,
     as_a_square_of_rows,
     ask_the_last,
     blame_all,
-    by_value_in_place,
     close,
-    counts,
     every_id,
     for_each_row,
     hands_ids_over,
-    in_one_row,
     in_place,
-    last_or_first,
     likeliest,
     marking,
-    not_equal,
     on_the_first_axis,
     one,
     rest,
     right,
-    set_to_one,
     shares,
     stepped,
     steps,
     sums,
-    zero_or_one,
 )
+from course_lib.exercises.lesson05.bank.tables import Tables
 
 __all__ = ["LEAK"]
-
-
-def _explain(case):
-    """Say which token shows a leak of this model, and how."""
-    model, ids, vocab = case.args
-    before = model(ids.clone())
-    for j in range(1, ids.shape[1]):
-        for new in every_step(ids[:, j], vocab):
-            changed = ids.clone()
-            changed[:, j] = new
-            moved = finite(torch.ne)(before, model(changed))[:, :j]
-            if moved.any():
-                b, i = moved.nonzero()[0].tolist()
-                return f"in row {b}, the logits at position {i} change when token {j} becomes {new[b]}"
-    return "this model is causal: no later token moves any logit"
-
-
-class ApartFromNan(Equality):
-    """Equality, where nan, and a model that writes into ids, have no say in the name of a mistake that shows elsewhere.
-
-    Who has not thought of them makes other mistakes as well, and it is these that should be named.
-    """
-
-    def telling(self, mine: Pattern) -> list[int]:
-        return super().telling(_elsewhere(mine) or mine)
-
-    def alike(self, mine: Pattern, theirs: Pattern) -> float:
-        mine = _elsewhere(mine) or mine
-        return super().alike(mine, _elsewhere(theirs) or theirs)
-
-
-def _elsewhere(pattern: Pattern) -> Pattern:
-    return {key: wrong for key, wrong in pattern.items() if not key or wrong.group not in (run.NAN, run.UNTOUCHED)}
 
 
 LEAK = Exercise(
@@ -91,23 +57,29 @@ LEAK = Exercise(
     reference=cheating.find_leak,
     groups={
         "which position reads which later token": 2,
-        "faint, rare and hidden leaks": 2,
+        "faint, rare and hidden leaks, and no others": 2,
         run.NAN: 1,
         run.UNTOUCHED: 1,
     },
-    judge=ApartFromNan(untouched=run.UNTOUCHED, explain=_explain),
+    judge=Tables(untouched=run.UNTOUCHED),
     difficulty=4,
     minutes=18,
     misconceptions={
         "nothing is ever found": Misconception(
             finder(others=lambda tokens, vocab: [tokens]),
             "Your table is empty for every model. Is the new id another than the old one? Is the changed copy what the "
-            "model is asked about, and are its logits compared with those of the unchanged ids?",
+            "model is asked about, and are its logits compared with those of the unchanged ids? Does triu or tril keep "
+            "the half that you filled?",
         ),
         "one answer for all positions": Misconception(
             finder(mark=blame_all),
             "You ask whether anything has moved at all. Position j and those behind it may move, and do: look at each "
             "position before j by itself.",
+        ),
+        "one answer for all positions before it": Misconception(
+            finder(mark=blame_all_before),
+            "You ask whether anything before token j has moved, and then mark every position before it. Each of them "
+            "has a cell of its own: look at each by itself.",
         ),
         "only the last position is compared": Misconception(
             finder(mark=ask_the_last),
@@ -119,10 +91,26 @@ LEAK = Exercise(
             "You replace several tokens at once, and then nobody can say which of them was read. Replace token j "
             "alone, and leave all others as they were.",
         ),
+        "the text is cut off": Misconception(
+            cut_off(lambda ids, changed, j: ids, lambda ids, changed, j: ids[:, :j]),
+            "You compare with the answer to a shorter text. What was cut off is gone all at once, and nobody can say "
+            "which of its tokens was read. Leave the length as it is, and replace token j alone.",
+        ),
+        "the token behind is replaced": Misconception(
+            one_behind(lambda j: slice(j)),
+            "You replace token j + 1 and write what moves into column j. The column is the token that was replaced: "
+            "the same number in both places.",
+        ),
         "rows and columns are swapped": Misconception(
             finder(give=lambda leak: leak.T),
             "Your table lies on its side. The row is the position whose logits move, the column the token that was "
-            "replaced: leak[i, j].",
+            "replaced: leak[i, j]. If you used torch.stack: it makes rows of what it is given, unless dim says "
+            "otherwise.",
+        ),
+        "the rows are one too low": Misconception(
+            finder(mark=one_row_too_low),
+            "What moves at position i stands in row i + 1 of your table: the slice that you write to begins one later "
+            "than the one that you read from. Row i is position i.",
         ),
         "the diagonal is counted": Misconception(
             finder(tokens=lambda ids: range(ids.shape[1]), mark=marking(lambda j: slice(j + 1))),
@@ -195,7 +183,12 @@ LEAK = Exercise(
         "some ids are never tried": Misconception(
             finder(others=steps(1, -1)),
             "You try several ids, and not all: the model may feel exactly the one that you leave out. Every other id "
-            "has its turn; look at both ends of your range.",
+            "has its turn: look at both ends of your range; those of the text, or some drawn at random, are too few.",
+        ),
+        "the search ends at the first find": Misconception(
+            until_the_first_find(every_step),
+            "You stop trying ids as soon as one has moved something. Another id may move another position, which this "
+            "one left alone: every other id has its turn.",
         ),
         "every id must show it": Misconception(
             every_id,
@@ -211,10 +204,26 @@ LEAK = Exercise(
             "Tokens that you have tried before are still changed when the next one has its turn. Begin with a fresh "
             "copy of ids for each question.",
         ),
+        "compared with the answer before": Misconception(
+            compared_with_the_last(every_step, 1),
+            "You compare each answer with the one before it. In that question another id stood there, or another token "
+            "was replaced. Ask about the unchanged ids once, and compare with that answer each time.",
+        ),
         "the model gets ids themselves": Misconception(
             hands_ids_over,
             "Your table is right for well-behaved models. This one writes into what it gets, and you handed it the "
             "caller's ids: model(ids.clone()).",
+        ),
+        "the model writes into the copy": Misconception(
+            asks_again_with_what_is_left,
+            "Your table is right for well-behaved models. This one writes into what it gets, and you ask the next "
+            "question with what it left there: a fresh copy of ids for each question, not one for each token.",
+        ),
+        "another batch than ids": Misconception(
+            in_one_large_batch,
+            "You compare the answer to ids with answers to more or fewer rows at once. For another number of rows a "
+            "kernel adds up in another order, so that the last bits of a real model differ, leak or not. Each question "
+            "has the shape of ids.",
         ),
         "an id beyond the vocabulary": Misconception(
             finder(others=lambda tokens, vocab: [tokens + step for step in range(1, vocab)]),
@@ -252,6 +261,11 @@ LEAK = Exercise(
             "Where a logit becomes nan, so does the difference, and nan > 0 is False. Compare with !=, and leave out "
             "where both are nan.",
         ),
+        "nan is taken for 0": Misconception(
+            finder(differ=without_nan),
+            "torch.nan_to_num makes a 0 of nan, so that a logit that was 0 and becomes nan looks unchanged. Compare "
+            "the logits as they are, and leave out where both are nan.",
+        ),
         "len(ids) is taken for the number of tokens": Misconception(
             as_a_square_of_rows,
             "len(ids) is the number of rows. The tokens are on the second axis: ids.shape[1].",
@@ -265,77 +279,15 @@ LEAK = Exercise(
             "Your table is True where the model does not look. It should be True where it does.",
         ),
     },
-    variants={
-        "nothing is ever found": (lambda model, ids, vocab_size: torch.zeros(2 * ids.shape[1:], dtype=torch.bool),),
-        "all later tokens are replaced at once": (
-            all_that_follow,
-            finder(change=rest(set_to_one)),
-        ),
-        "the diagonal is counted": (finder(mark=marking(lambda j: slice(j + 1))),),
-        "ids are changed in place": (by_value_in_place(lambda ids: ids),),
-        "the changes pile up": (by_value_in_place(lambda ids: ids.clone()),),
-        "the past is counted": (finder(mark=marking(lambda j: slice(None))),),
-        "only the past is counted": (
-            finder(mark=marking(lambda j: slice(j + 1, None))),
-            finder(tokens=lambda ids: range(ids.shape[1]), mark=marking(lambda j: slice(j, None))),
-        ),
-        "only the first row counts": (finder(change=in_one_row(0)),),
-        "only the last row counts": (finder(change=in_one_row(-1)),),
-        "a tolerance hides the leak": (
-            finder(differ=all_close),
-            *(finder(differ=above(number)) for number in (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9)),
-        ),
-        "sums are compared": (
-            finder(differ=sums(lambda logits: logits.mean(-1))),
-            finder(differ=lambda a, b: finite(torch.ne)(a.sum((0, 2))[None, :, None], b.sum((0, 2))[None, :, None])),
-        ),
-        "probabilities are compared": (
-            finder(differ=lambda a, b: finite(torch.ne)(a.log_softmax(-1), b.log_softmax(-1))),
-        ),
-        "only one new id counts": (
-            finder(mark=marking(slice, lambda old, moved: moved)),
-            finder(others=values(0, 0), mark=marking(slice, lambda old, moved: moved)),
-            finder(others=one(zero_or_one)),
-            finder(others=one(last_or_first)),
-            finder(others=one(lambda tokens, vocab: (tokens - 1) % vocab)),
-            finder(others=one(lambda tokens, vocab: (tokens + vocab // 2) % vocab)),
-            finder(others=one(lambda tokens, vocab: (tokens + torch.randint(1, vocab, tokens.shape)) % vocab)),
-            finder(others=one(lambda tokens, vocab: torch.zeros_like(tokens))),
-            finder(others=one(lambda tokens, vocab: torch.full_like(tokens, vocab - 1))),
-        ),
-        "some ids are never tried": (
-            finder(others=steps(2, 0)),
-            finder(others=values(1, 0)),
-            finder(others=values(0, -1)),
-            finder(others=lambda tokens, vocab: [(tokens + 1) % vocab, (tokens - 1) % vocab]),
-            finder(others=lambda tokens, vocab: [(tokens + step) % vocab for step in (1, 2)]),
-        ),
-        "an id beyond the vocabulary": (
-            finder(others=values(1, 1)),
-            finder(others=values(0, 1)),
-            finder(others=lambda tokens, vocab: [tokens + 1]),
-            finder(others=one(lambda tokens, vocab: torch.full_like(tokens, vocab))),
-            finder(others=one(lambda tokens, vocab: torch.full_like(tokens, -1))),
-        ),
-        "a nan that appears is missed": (
-            finder(differ=lambda a, b: (a - b).abs().amax(-1) > 0),
-            finder(differ=lambda a, b: ((a - b).abs().amax((0, 2)) > 0).expand(len(a), -1)),
-        ),
-        "one answer instead of a table": (lambda model, ids, vocab_size: right(model, ids, vocab_size).any(),),
-        "a list of pairs instead of a table": (
-            lambda model, ids, vocab_size: [tuple(p) for p in right(model, ids, vocab_size).nonzero().tolist()],
-        ),
-        "numbers instead of True and False": (finder(give=lambda leak: leak.float()), counts),
-        "nan is called a change": (finder(differ=not_equal),),
-        "True where nothing moves": (finder(give=lambda leak: ~leak),),
-    },
+    variants=VARIANTS,
     alternatives=[by_value, by_pairs, by_batch, by_closeness, by_numpy, by_bits, put_back],
     hints=(
         "The model is a sealed box: ids in, logits out. What may you do to one token, and which logits would a model "
         "that cannot see the future then have to leave exactly as they were?",
         "Ask about the unchanged ids once. Then, for each token j and each other id: a fresh copy, token j replaced in "
         "all rows, ask again, and note in column j which positions before j have moved, in any row.",
-        "moved = (after != before) & ~(after.isnan() & before.isnan()) is (batch, seq, vocab); .any(-1).any(0) makes "
-        "it (seq,). leak[:j, j] |= moved[:j] keeps what earlier ids have shown.",
+        "after != before is (batch, seq, vocab), and calls nan unlike nan: leave out where both are. .any over two of "
+        "its axes gives one answer a position. Which part of column j may it be written to, and what becomes there of "
+        "what earlier ids have shown?",
     ),
 )

@@ -99,16 +99,20 @@ def set_to_one(tokens, step, vocab):
     return ((tokens[:, :1] + step[:, None]) % vocab).expand_as(tokens)
 
 
-def all_that_follow(model, ids, vocab_size):
-    """Replace all tokens behind i at once and, if i moves, blame each."""
-    seq = ids.shape[1]
-    before, leak = model(ids.clone()), torch.zeros(seq, seq, dtype=torch.bool)
-    for i in range(seq - 1):
-        for step in range(1, vocab_size):
-            changed = ids.clone()
-            changed[:, i + 1 :] = (ids[:, i + 1 :] + step) % vocab_size
-            leak[i, i + 1 :] |= finite(torch.ne)(before, model(changed))[:, i].any()
-    return leak
+def all_that_follow(last):
+    """Replace all tokens behind i at once, by steps from 1 to `last` of the vocabulary, and blame each if i moves."""
+
+    def find_leak(model, ids, vocab_size):
+        seq = ids.shape[1]
+        before, leak = model(ids.clone()), torch.zeros(seq, seq, dtype=torch.bool)
+        for i in range(seq - 1):
+            for step in range(1, last(vocab_size) + 1):
+                changed = ids.clone()
+                changed[:, i + 1 :] = (ids[:, i + 1 :] + step) % vocab_size
+                leak[i, i + 1 :] |= finite(torch.ne)(before, model(changed))[:, i].any()
+        return leak
+
+    return find_leak
 
 
 def in_place(restart):
