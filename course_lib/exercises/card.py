@@ -160,7 +160,7 @@ def _capitalised(sentence: str) -> str:
     return sentence if len(word) == 1 and word != "a" else sentence[:1].upper() + sentence[1:]
 
 
-def _beside(pictures: list[tuple[str, Tensor]], fewest: int, before: int) -> list[str]:
+def _beside(pictures: list[tuple[str, Tensor]], fewest: int, before: int = 0) -> list[str]:
     """Draw matrices beside one another under their names, if need be with fewer columns; below one another where
     even the `fewest` are too wide. before: how many columns are left out in front of them."""
     for columns in range(LARGEST, fewest - 1, -1):
