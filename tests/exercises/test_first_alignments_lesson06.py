@@ -198,6 +198,7 @@ ERRED: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
      "no token counts", 0),
     (ERROR, at_once(lambda w, g: g[:, w.argmax(-1)].any(-1)), "every row meets every place", 0),
     (ERROR, at_once(lambda w, g: (of_one(w, g) == g).all(-1)), "every partner must be found", 2),
+    (ERROR, at_once(lambda w, g: g[torch.arange(len(g)), (w * g).argmax(-1)]), "nothing is ever wrong", 0),
     (ERROR, divided_by_pairs, "divided by the number of pairs", 2),
     (ERROR, by_tokens(end=lambda wrong, total: round(wrong / total, 2)), "the share is rounded", 0),
     (ERROR, by_tokens(end=lambda wrong, total: wrong // total), "a division without a remainder", 0),

@@ -341,6 +341,7 @@ def _error_cases(generator: torch.Generator) -> list[Case]:
         _error_case(generator, WRONG_SHARE, (large, longer), right=4),
         _error_case(generator, WRONG_SHARE, (longer, longer), right=2, partners=1),
         _error_case(generator, WRONG_SHARE, (small, large), right=small),
+        _error_case(generator, WRONG_SHARE, (large, small), right=0),
         _equals_case(generator, 4, *[(2, partner) for partner in ("first", "last", most)]),
         _equals_case(generator, large, *firsts, *[(1, "none")] * (longer - len(firsts))),
         _equals_case(generator, longer, (2, "last"), (3, "last"), (2, "all"), (3, "none"), (1, "first"), *firsts[2:5]),

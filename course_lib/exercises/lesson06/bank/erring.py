@@ -9,6 +9,7 @@ __all__ = [
     "all_of_equals",
     "all_partners",
     "all_rows_with_every_place",
+    "among_partners",
     "any_of_equals",
     "any_row_at_any_place",
     "asserting",
@@ -152,6 +153,10 @@ def all_of_equals(weights, gold):
 
 def by_topk(weights, gold):
     return gold.gather(1, weights.topk(1).indices)[:, 0]
+
+
+def among_partners(weights, gold):
+    return on_a_partner(weights * gold, gold)
 
 
 def above_half(weights, gold):

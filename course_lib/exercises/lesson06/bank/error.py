@@ -13,6 +13,7 @@ from course_lib.exercises.lesson06.bank.erring import (
     all_of_equals,
     all_partners,
     all_rows_with_every_place,
+    among_partners,
     any_of_equals,
     any_row_at_any_place,
     asserting,
@@ -125,6 +126,11 @@ ERROR = Exercise(
             erring(hit=by_topk),
             "Where several weights of a row are equally large, topk gives one of them, and not always the first. The "
             "first counts: that is what argmax gives.",
+        ),
+        "nothing is ever wrong": Misconception(
+            erring(hit=among_partners),
+            "Your share is 0 for every table. The largest among the partners, as in weights * gold, is always on one "
+            "of them: look for the largest of all weights in a row, and then ask gold.",
         ),
         "a threshold instead of the largest": Misconception(
             erring(hit=above_half),
