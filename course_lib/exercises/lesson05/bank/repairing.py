@@ -11,6 +11,7 @@ from course_lib.exercises.lesson05.bank.repairs import (
     always_anew,
     as_a_dict,
     as_a_mask,
+    as_a_tensor,
     by_copying,
     by_first_name,
     by_identity,
@@ -162,7 +163,7 @@ REPAIR = Exercise(
             "Your new mask is (seq, seq). A mask has four axes, (1, 1, seq, seq), as masks.create_causal_mask gives.",
         ),
         "a mask in place of a function": Misconception(
-            lambda config: replace(config, mask=masks.create_causal_mask(16)),
+            as_a_tensor,
             "config.mask is a function, which the model calls with the number of tokens. Hand over the function "
             "itself, without brackets behind its name.",
         ),
@@ -223,7 +224,10 @@ REPAIR = Exercise(
         ),
         "a mask of no tokens is asked for": (fixer(lengths=range(17)),),
         "the new mask is not boolean": (fixer(new=made_of(lambda mask: mask.tril().long())),),
-        "a mask in place of a function": (fixer(new=masks.create_causal_mask(8)),),
+        "a mask in place of a function": (
+            lambda config: replace(config, mask=masks.create_causal_mask(16)),
+            fixer(new=masks.create_causal_mask(8)),
+        ),
         "the mask alone comes back": (
             lambda config: masks.create_causal_mask,
             fixer(give=lambda config, mask: mask(16)),

@@ -12,6 +12,7 @@ __all__ = [
     "always_anew",
     "as_a_dict",
     "as_a_mask",
+    "as_a_tensor",
     "by_copying",
     "by_first_name",
     "by_identity",
@@ -77,6 +78,13 @@ def made_of(function):
 
 def without_device(seq_len):
     return masks.create_causal_mask(seq_len)
+
+
+def as_a_tensor(config):
+    """Put a mask where a function belongs, also where types are checked as a configuration is made."""
+    new = copy.copy(config)
+    object.__setattr__(new, "mask", masks.create_causal_mask(16))
+    return new
 
 
 def cut_from_16(seq_len, device=None):
