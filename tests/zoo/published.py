@@ -224,3 +224,9 @@ def refusal(name_or_folder: str | Path) -> str:
 
 def ids(batch: int = BATCH, seq: int = SEQ, vocab: int = VOCAB, seed: int = 0) -> Tensor:
     return torch.randint(0, vocab, (batch, seq), generator=torch.Generator().manual_seed(seed))
+
+
+def outputs(model: nn.Module) -> Tensor:
+    """What a loaded model gives for ids, without gradients."""
+    with torch.no_grad():
+        return model(*[ids()] * (2 if hasattr(model, "encode") else 1))
