@@ -210,20 +210,13 @@ def zoo(order: str, length: int, figure: Path | None) -> None:
     The cache is for one sequence in 16 bits, of that length or of what the model reads at most; an encoder-decoder
     keeps as many tokens of a source again.
     """
-    from course_lib.zoo import names, overview
+    from course_lib.zoo import overview
 
     if order not in overview.ORDERS:
         raise CourseError(f"The table can be sorted by {', '.join(overview.ORDERS)}; got {order!r}.")
     with _bars() as progress:
-        found = []
-        for number, name in enumerate(names(), 1):
-            found.append(overview.row(name, length))
-            progress("counting", number, len(names()))
-    found.sort(key=overview.ORDERS[order])
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
-    console.print(overview.as_table(found, length))
+        found = overview.rows(length, order, progress=lambda done, total: progress("counting", done, total))
+    _console().print(overview.as_table(found, length))
     click.echo(f"\n{overview.closed()}")
     if figure is not None:
         try:
@@ -276,15 +269,21 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
+def _console() -> Console:
+    """A console for tables: a file or a pipe has no edge to wrap at, and whoever searches it wants whole lines."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_FILE
+    return console
+
+
 def _print_outcomes(outcomes: list) -> None:
     table = Table("student", "points", "status", "reason", box=None)
     for outcome in outcomes:
         points = "" if outcome.points is None else f"{outcome.points:g}/{outcome.max_points:g}"
         status = f"{outcome.status}, unchanged" if outcome.unchanged else outcome.status
         table.add_row(*map(_shown, (outcome.student, points, status, outcome.reason)))
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no edge to wrap at, and whoever searches it wants whole lines
-        console.width = WIDTH_OF_A_FILE
+    console = _console()
     console.print(table)
     flagged = Table("worth a look", "", box=None)
     for outcome in outcomes:

@@ -49,6 +49,14 @@ def test_a_mask_is_drawn_row_by_row_with_words_on_both_axes_and_a_legend():
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["✓ may attend", "· may not"]
 
 
+def test_a_table_that_is_no_mask_says_what_it_is():
+    leaks = {str(n): create_causal_mask(5) for n in range(4)}  # two rows of panels
+    fig = plot_masks(leaks, WORDS, ("a leak", "no leak"), ("the answer at", "replaced: the token at"))
+    assert [ax.get_xlabel() for ax in visible(fig)] == ["replaced: the token at"] * 4
+    assert [ax.get_ylabel() for ax in visible(fig)] == ["the answer at", ""] * 2
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["✓ a leak", "· no leak"]
+
+
 def test_a_padding_mask_is_spread_over_all_rows():
     fig = plot_masks({"padding": create_padding_mask(torch.tensor([2]), 5)}, WORDS)
     assert marks(visible(fig)[0]) == [["✓", "✓", "·", "·", "·"]] * 5

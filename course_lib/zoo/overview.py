@@ -1,6 +1,6 @@
 """All published models in one table and one figure: how large they are, and what their cache weighs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ from course_lib.plots import BLUE, FONT, GREEN, PALE, VERMILION
 from course_lib.seq2seq import EncoderDecoderConfig
 from course_lib.zoo.catalogue import CLOSED, Config, config, count_parameters, names
 
-__all__ = ["ORDERS", "Row", "as_table", "plot_zoo", "row", "rows"]
+__all__ = ["ORDERS", "Row", "as_table", "closed", "in_units", "plot_zoo", "row", "rows"]
 
 ENCODER, DECODER, BOTH = "encoder-only", "decoder-only", "encoder-decoder"
 MARKS = {ENCODER: (BLUE, "o"), DECODER: (VERMILION, "s"), BOTH: (GREEN, "^")}
@@ -80,15 +80,25 @@ def row(name: str, length: int) -> Row:
     )
 
 
-def rows(length: int, order: str = "family", which: Iterable[str] | None = None) -> list[Row]:
+def rows(
+    length: int,
+    order: str = "family",
+    which: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
     """Give published models in numbers, all of them or these, sorted by one of ORDERS, the smallest first.
 
+    progress: is told how many are done, and of how many.
     Raises KeyError for an unknown order, and as `row` does.
 
     >>> [row.name for row in rows(1024, order="parameters", which=["gpt2", "t5-small"])]
     ['t5-small', 'gpt2']
     """
-    return sorted((row(name, length) for name in which or names()), key=ORDERS[order])
+    found: list[Row] = []
+    for name in (chosen := which or names()):
+        found.append(row(name, length))
+        progress(len(found), len(chosen))
+    return sorted(found, key=ORDERS[order])
 
 
 def as_table(found: Sequence[Row], length: int) -> Table:

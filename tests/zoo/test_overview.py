@@ -108,7 +108,7 @@ def test_the_command_prints_every_model_and_says_what_is_closed(tmp_path):
 )
 def test_the_command_says_in_a_sentence_what_it_cannot_do(options, said, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("course_lib.zoo.names", lambda: ["gpt2"])
+    monkeypatch.setattr("course_lib.zoo.overview.names", lambda: ["gpt2"])
     done = CliRunner().invoke(main, ["zoo", *options])
     assert done.exit_code == 1
     assert said in done.output
