@@ -7,10 +7,10 @@ LAB_FLAGS ?=
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench release reference format cpu-torch system clean
+.PHONY: help lab test test-thorough lint bench release reference format cpu-torch system clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 lab: $(VENV)/.lab-installed ## install what the lessons need, then open lesson 01 (options: LAB_FLAGS="--no-browser")
 	$(BIN)/course lab $(LAB_FLAGS)
@@ -18,6 +18,10 @@ lab: $(VENV)/.lab-installed ## install what the lessons need, then open lesson 0
 test: lint ## install what the tests need, then run every check (options: PYTEST_FLAGS="-k masks")
 	@sh tools/system_programs.sh
 	$(BIN)/python -m pytest -n logical $(PYTEST_FLAGS)
+
+test-thorough: lint ## the same over twenty seeds, with whole banks and long corpora (hours)
+	@sh tools/system_programs.sh
+	$(BIN)/python -m pytest -n logical --thorough $(PYTEST_FLAGS)
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .

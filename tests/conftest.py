@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import pytest
 from jaxtyping import install_import_hook
 
 # In tests the shapes in signatures are checked at run time; a whole number is a float too, as type hints have it.
@@ -37,11 +38,24 @@ install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_
 
 from tests.required import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402 (after the hook)
 
-__all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+__all__ = [
+    "pytest_addoption",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "pytest_terminal_summary",
+    "seeds",
+]
 
 
 def pytest_addoption(parser):
-    parser.addoption("--whole-banks", action="store_true", help="hand in and grade every mistake of every lesson")
+    said = "twenty seeds, whole banks and long corpora: what a release runs"
+    parser.addoption("--thorough", action="store_true", help=said)
+
+
+@pytest.fixture(scope="session")
+def seeds(request):
+    """The seeds that an exercise is tried with: two, or twenty in a thorough run."""
+    return range(20 if request.config.getoption("thorough") else 2)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -32,7 +32,7 @@ from tests.classroom import (
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("bubblewrap"), pytest.mark.timeout(600)]
 
 LESSONS = Course(ROOT).lessons()
-SAMPLE = 3  # of the wrong hand-ins of a lesson after the first, without --whole-banks; bank tests go through them all
+SAMPLE = 3  # of the wrong hand-ins of a lesson after the first, without --thorough; bank tests go through them all
 
 
 def cell_of(exercise):
@@ -78,7 +78,7 @@ def classroom(request, tmp_path_factory):
     graded = [exercise for exercise in exercises.lesson(lesson.number) if cell_of(exercise) in cells]
     course = make_course(tmp_path_factory.mktemp("class"))
     deserved = {}
-    whole = lesson == LESSONS[0] or request.config.getoption("whole_banks")
+    whole = lesson == LESSONS[0] or request.config.getoption("thorough")
     for student, notebook, work in the_class(lesson, graded, 1000 if whole else SAMPLE):
         submit(course, student, notebook, lesson)
         deserved[student] = work

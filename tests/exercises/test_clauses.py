@@ -1,0 +1,62 @@
+"""Every sentence of a statement is a promise: an answer that breaks it, and nothing else, fails where it should.
+
+The promises stand in clauses/<lesson>.toml, by an id of their own, so that the prose of a statement can be improved.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course_lib import exercises
+from tests.exercises.test_notebooks import COURSE, cells_of
+
+FILES = sorted((Path(__file__).parent / "clauses").glob("lesson*.toml"))
+ROWS = [row | {"lesson": file.stem[-2:]} for file in FILES for row in tomllib.loads(file.read_text())["clause"]]
+
+
+def broken(row: dict[str, Any]) -> Any:
+    """The answer that breaks the promise of a row: the lesson's own answers and imports, and then its edits."""
+    scope, name = {}, row["exercise"]
+    for cell in cells_of(row["lesson"]):
+        if cell.id == "setup" or cell.source.startswith(answers(row["lesson"])):
+            if cell.source.startswith(answers(row["lesson"], name)):
+                source = row.get("answer", cell.source)
+                for old, new in row.get("edits", []):
+                    assert source.count(old) == 1, f"{old!r} should stand in the answer exactly once"
+                    source = source.replace(old, new)
+                assert source != cell.source
+                exec(source, scope)
+            else:
+                exec(cell.source, scope)
+    return scope[name]
+
+
+def answers(lesson: str, name: str = "") -> tuple[str, ...]:
+    """How the answer cells of a lesson begin, or the one of an exercise."""
+    names = [name] if name else [exercise.side.name for exercise in exercises.lesson(lesson)]
+    return tuple(f"{kind} {one}(" for kind in ("def", "class") for one in names)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row['lesson']}.{row['exercise']}-{row['id']}" for row in ROWS])
+def test_a_promise_is_held_by_its_case_group(row, seeds):
+    exercise = exercises.get(f"{row['lesson']}.{row['exercise']}")
+    assert row["group"] in exercise.groups
+    student = broken(row)
+    for seed in seeds:
+        verdict = exercise.grade(student, seed)
+        failed = [result.name for result in verdict.groups if result.failure]
+        assert row["group"] in failed, f"seed {seed}: {verdict.message}"
+
+
+@pytest.mark.parametrize("lesson", COURSE.lessons(), ids=lambda lesson: lesson.name)
+def test_every_case_group_holds_a_promise(lesson):
+    held = {(row["exercise"], row["group"]) for row in ROWS if row["lesson"] == lesson.number}
+    groups = {(ex.side.name, group) for ex in exercises.lesson(lesson.number) for group in ex.groups}
+    assert groups - held == set()
+
+
+def test_an_id_is_given_once():
+    ids = [(row["lesson"], row["exercise"], row["id"]) for row in ROWS]
+    assert len(ids) == len(set(ids))
