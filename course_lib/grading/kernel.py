@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import secrets
 import select
 import sys
@@ -23,7 +24,7 @@ __all__ = ["CellRun", "SandboxedKernel"]
 CONNECTION_FILE = "/run/kernel.json"
 SHELL, IOPUB, STDIN, CONTROL, HEARTBEAT = range(1, 6)  # over IPC a "port" is the end of a socket's name
 TICK = 0.1  # seconds between looks at the clock and at the process
-GRACE = 1.0  # seconds for what follows from an event: the end of a process, the rest of a reply
+GRACE = 1.0  # seconds of processor time that what follows from an event may take
 STRUCTURES = 200_000  # lists and dicts in all a cell sends: few bytes on the wire, hundreds each in the grader's memory
 OUTPUTS = {"stream", "display_data", "execute_result", "error"}
 
@@ -92,23 +93,36 @@ class SandboxedKernel:
         """End the kernel and everything it started; SIGKILL, so nothing can refuse."""
         self._process.kill(reason)
 
-    def execute(self, code: str, *, seconds: int | float | None = None, silent: bool = False) -> CellRun:
-        """Run one cell for at most `seconds` (default: the limit for a cell); only ok and error leave a kernel behind.
+    @property
+    def worked(self) -> float:
+        """Seconds of processor time that the kernel and what it started have had."""
+        return self._process.worked
 
+    def execute(
+        self, code: str, *, seconds: int | float | None = None, clock: int | float | None = None, silent: bool = False
+    ) -> CellRun:
+        """Run one cell; only ok and error leave a kernel behind.
+
+        seconds: of processor time, at most (default: the limit for a cell). clock: seconds on the clock, at most
+        (default: `patience` times as many, for code that sleeps).
         Only outputs that answer this very request are kept. `input()` raises in the cell.
         """
         if not self.alive:
             return CellRun(self._process.ended or "died")
-        deadline = time.monotonic() + (self.limits.cell_seconds if seconds is None else seconds)
+        seconds = self.limits.cell_seconds if seconds is None else seconds
+        deadline = time.monotonic() + (self.limits.patience * seconds if clock is None else clock)
         request = self._session.msg(
             "execute_request",
             {"code": code, "silent": silent, "store_history": not silent, "user_expressions": {}, "allow_stdin": False,
              "stop_on_error": False},
         )  # fmt: skip
-        return self._exchange(request, deadline)
+        return self._exchange(request, deadline, self.worked + seconds)
 
-    def _exchange(self, request: dict[str, Any], deadline: float) -> CellRun:
-        """Send a request and collect what answers it, until both channels say it is over."""
+    def _exchange(self, request: dict[str, Any], deadline: float, most: float = math.inf) -> CellRun:
+        """Send a request and collect what answers it, until both channels say it is over.
+
+        deadline: on the monotonic clock. most: how much the kernel may have worked by the end.
+        """
         outputs: list[dict[str, Any]] = []
         status, idle, structures, before = None, False, 0, self._received()
         try:
@@ -117,7 +131,7 @@ class SandboxedKernel:
             return self._lost("died", outputs)
         while status is None or not idle:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (self.worked > most and status is None):
                 return self._lost("timeout", outputs) if status is None else CellRun(status, outputs)
             ready = {descriptor for descriptor, _ in self._poll.poll(1000 * min(left, TICK))}
             if not ready and not self.alive:
@@ -128,7 +142,7 @@ class SandboxedKernel:
                 try:
                     arrived = channel.receive()
                 except EOFError:  # it is ending, or it closed the socket
-                    self._process.wait(GRACE)
+                    self._process.wait(self._grace)
                     return self._lost("died", outputs)
                 structures += sum(part.count(b"[") + part.count(b"{") for parts in arrived for part in parts)
                 if self._received() - before > self.limits.output_bytes or structures > STRUCTURES:
@@ -137,12 +151,17 @@ class SandboxedKernel:
                     content = message["content"]
                     if channel is self._shell:
                         status = "ok" if content.get("status") == "ok" else "error"
-                        deadline = min(deadline, time.monotonic() + GRACE)  # what is still to come is on its way
+                        deadline = min(deadline, time.monotonic() + self._grace)  # what is still to come is on its way
                     elif message["msg_type"] == "status":
                         idle = idle or content.get("execution_state") == "idle"
                     else:
                         _collect(outputs, message)
         return CellRun(status, outputs)
+
+    @property
+    def _grace(self) -> float:
+        """How long to wait on the clock for what follows from an event: the end of a process, the rest of a reply."""
+        return GRACE * self.limits.patience
 
     def _received(self) -> int:
         return sum(channel.received for channel in self._channels)

@@ -16,6 +16,7 @@ from pathlib import Path
 import course_lib
 from course_lib.errors import CourseError
 from course_lib.grading import probe, seccomp
+from course_lib.grading.pace import Pace
 from course_lib.grading.watch import SandboxProcess
 
 __all__ = ["LIBRARY", "SOCKETS", "Limits", "Sandbox", "SandboxBroken", "available", "self_test"]
@@ -23,6 +24,8 @@ __all__ = ["LIBRARY", "SOCKETS", "Limits", "Sandbox", "SandboxBroken", "availabl
 MIB = 2**20
 COURSE_FILES = ("solutions", "nbgrader_config.py", "gradebook.db")  # each marks a directory nobody inside may see
 LIBRARY = "/library"  # where the sandbox sees the grading build
+START_SECONDS = 30  # that a small program may take to start and end here, on the busiest machine
+PROCESSOR_SECONDS = ("cpu_seconds", "cell_seconds", "later_seconds", "notebook_seconds")
 SOCKETS = "/sockets"  # where the sandbox may make sockets; never a directory of the host
 
 
@@ -32,20 +35,32 @@ class SandboxBroken(CourseError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use; a part of what a stored execution is keyed by."""
+    """What one submission may use; a part of what a stored execution is keyed by.
+
+    Seconds are processor time, of all processes together, so that a busy machine stops nobody; what sleeps or waits
+    is stopped by the clock, after `patience` times as many.
+    """
 
     memory_bytes: int = 2048 * MIB  # resident memory of all its processes together, files in memory included
     address_bytes: int = 6144 * MIB  # address space of one process; torch alone reserves more than it uses
     processes: int = 64  # processes and threads together; a kernel needs about 15
     open_files: int = 256  # descriptors of one process
-    cpu_seconds: int = 600  # processor time of one process
+    cpu_seconds: int = 600  # of one process, as the system counts it
     file_bytes: int = 64 * MIB  # size of one file
     tmp_bytes: int = 256 * MIB  # all files in /tmp together, and the same again for /dev/shm
-    cell_seconds: int | float = 7.0  # wall time of one cell; with a new kernel a loop then costs less than 10
+    cell_seconds: int | float = 7.0  # of one cell; with a new kernel a loop then costs less than 10
     later_seconds: int | float = 2.0  # the same for an ungraded cell after one that ran out of time
-    notebook_seconds: int | float = 120.0  # wall time of one notebook, kernel starts included
-    start_seconds: int | float = 30.0  # wall time until a kernel answers
+    notebook_seconds: int | float = 120.0  # of one notebook, kernel starts included
+    patience: int | float = 3.0  # seconds on the clock for each second of processor time
+    start_seconds: int | float = 30.0  # on the clock, until a kernel answers
     output_bytes: int = 8 * MIB  # everything the kernel sends while one cell runs
+
+    def at(self, pace: Pace) -> "Limits":
+        """Stretch the limits on time, so that they allow as much work on a machine of this pace."""
+        longer = {name: getattr(self, name) * pace.processor for name in PROCESSOR_SECONDS}
+        longer["cpu_seconds"] = round(longer["cpu_seconds"])
+        patience, start = self.patience * pace.clock / pace.processor, self.start_seconds * pace.clock
+        return replace(self, **longer, patience=patience, start_seconds=start)
 
 
 # Runs inside, before the student's code: limits that only a process can set on itself, then another user, who
@@ -228,7 +243,7 @@ def available() -> str | None:
         return sentence
     with tempfile.TemporaryDirectory() as library:
         with Sandbox(Path(library)).start([sys.executable, "-I", "-S", "-c", "pass"]) as process:
-            status = process.wait(10)
+            status = process.wait(START_SECONDS)
     if status == 0:
         return None
     said = _last_line(process)
@@ -281,13 +296,13 @@ def _probe(sandbox: Sandbox, stack: contextlib.ExitStack) -> list[str]:
             environment={"COURSE_CANARY": canary},
         )
     )
-    process.wait(10)
+    process.wait(START_SECONDS)
     process.kill()
     try:
         problems = list(map(str, json.loads(process.process.stdout.read(65_536))))
     except ValueError:
         problems = [f"its self-test does not run ({_last_line(process)})"]
-    hog.wait(2)
+    hog.wait(START_SECONDS)
     return problems + ([] if hog.ended == "out of memory" else ["the limit on all memory together does not hold"])
 
 

@@ -1,4 +1,4 @@
-"""The watch over a sandbox, from outside: what its processes hold in memory, and their end."""
+"""The watch over a sandbox, from outside: what its processes hold in memory, how long they ran, and their end."""
 
 import contextlib
 import os
@@ -8,11 +8,12 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["SandboxProcess", "footprint"]
+__all__ = ["SandboxProcess", "footprint", "processor_seconds"]
 
 TICK = 0.05  # seconds between looks at the memory
 DESCRIPTOR_BYTES = 425_984  # kernel memory one Unix socket can hold (twice net.core.wmem_max), which no process shows
 INODE_BYTES = 1_024  # kernel memory an empty file costs
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")  # a second, in which the system counts processor time
 STDERR_BYTES = 4_096  # how much of the last stderr is kept, to say why something did not start
 
 
@@ -21,12 +22,14 @@ class SandboxProcess:
 
     process: bubblewrap itself, started with a pipe for stderr.
     memory_bytes: what all the processes together may hold; None to watch nothing.
+    worked: seconds of processor time that all its processes have had so far, a moment ago.
     ended: None while it runs as it may; "out of memory" or the reason given to `kill` once it was killed.
     """
 
     def __init__(self, process: subprocess.Popen, memory_bytes: int | None) -> None:
         self.process = process
         self.memory_bytes = memory_bytes
+        self.worked = 0.0
         self.ended: str | None = None
         self._stderr = b""
         self._lock = threading.Lock()
@@ -85,6 +88,7 @@ class SandboxProcess:
         os.set_blocking(descriptor, False)
         while self.wait(TICK) is None:
             self._drain(descriptor)
+            self.worked = max(self.worked, processor_seconds(self.process.pid))
             if self.memory_bytes is not None and footprint(self.process.pid, self.memory_bytes) > self.memory_bytes:
                 self.kill("out of memory")
         self._drain(descriptor)
@@ -116,6 +120,20 @@ def footprint(pid: int, enough: int) -> int:
     if total > enough:
         total = held + sum(_read(task / "smaps_rollup").get("Pss", facts["VmRSS"]) for task, facts in resident.items())
     return total
+
+
+def processor_seconds(pid: int) -> float:
+    """Seconds of processor time that a process and all that descend from it have had.
+
+    A process that has ended counts with the one that waited for it, an orphan with the sandbox's init; one whose
+    parent ignores its end escapes, and is stopped by the clock.
+    """
+    ticks = 0
+    for member in _tree(pid):
+        with contextlib.suppress(OSError):
+            facts = Path(f"/proc/{member}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            ticks += sum(map(int, facts[11:15]))  # utime, stime, cutime, cstime
+    return ticks / CLOCK_TICKS
 
 
 def _facts(pid: int) -> tuple[Path, dict[str, int]]:

@@ -9,7 +9,8 @@ import pytest
 from course_lib import exercises
 from course_lib.exercises.evidence import unpack
 from course_lib.grading.build import build
-from course_lib.grading.execution import LONGEST_LINE, MAX_RESTARTS, MOST_LINES, _shortened, execute, make_job
+from course_lib.grading.cells import LONGEST_LINE, MAX_RESTARTS, MOST_LINES, _shortened
+from course_lib.grading.execution import execute, make_job
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.submission import Cell
 from tests.grading.conftest import running
