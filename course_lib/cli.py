@@ -26,6 +26,7 @@ UNSAFE = (
     "and use your network. Every mark will say that it was made so."
 )
 WIDTH_OF_A_FILE = 2000
+WORTH_SAYING = 1.5  # how much longer than usual a grading may take before that is said
 LONGEST_SHOWN = 400  # characters in one field of a table
 
 
@@ -143,11 +144,14 @@ def grade(lesson: str, workers: int, scheduler: str | None, db: str | None, agai
         click.echo(f"Grading {chosen.name}: testing the sandbox first.", err=True)
 
     from course_lib.grading import grader
+    from course_lib.grading.pace import pace
     from course_lib.grading.sandbox import self_test
 
     grader.students_of(course, chosen)
     if not unsafe:
         self_test()
+    if (slow := pace()).clock > WORTH_SAYING:
+        click.echo(f"This machine is slow or busy, so limits on time are {slow.clock:.1f} times as long.", err=True)
     with _executor(workers, scheduler) as executor, _bars() as progress:
         outcomes = grader.grade(course, chosen, executor, db, progress, again, sandboxed=not unsafe)
     _print_outcomes(outcomes)

@@ -36,10 +36,12 @@ REFERENCE = [
 ]
 install_import_hook(REFERENCE, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+from course_lib.grading.pace import pace  # noqa: E402 (after the hook)
 from tests.required import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402 (after the hook)
 
 __all__ = [
     "pytest_addoption",
+    "pytest_collection_modifyitems",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_terminal_summary",
@@ -56,6 +58,14 @@ def pytest_addoption(parser):
 def seeds(request):
     """The seeds that an exercise is tried with: two, or twenty in a thorough run."""
     return range(20 if request.config.getoption("thorough") else 2)
+
+
+def pytest_collection_modifyitems(items):
+    """Give every test the time it would have on the machine the limits were chosen on."""
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        seconds = mark.args[0] if mark else float(item.config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(round(seconds * pace().clock)), append=False)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.clock import stretched
+
 TOKEN = "browser-tests"
-START_SECONDS = 90
-RUN_SECONDS = 120  # generous: other tests keep the machine busy
+START_SECONDS = stretched(60)
+RUN_SECONDS = stretched(90)
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 
 KERNEL_IS_READY = """() => {

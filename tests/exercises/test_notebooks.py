@@ -11,6 +11,7 @@ from torch import nn
 
 from course_lib import exercises
 from course_lib.exercises.exercise import Exercise, forget_runs
+from course_lib.grading.pace import pace
 from course_lib.layout import Course, Lesson
 
 COURSE = Course(Path(__file__).parents[2])
@@ -100,8 +101,8 @@ def test_the_judges_own_work_is_quick(exercise: Exercise, record_property: Any):
     times = []
     for seed in range(5):
         forget_runs()
-        start = time.perf_counter()
+        start = time.process_time()
         assert exercise.grade(exercise.reference, seed).passed
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     record_property("measured", f"a right answer takes {1000 * sorted(times)[2]:.0f} ms")
-    assert sorted(times)[2] < 0.5  # 100 ms where nothing else runs
+    assert sorted(times)[2] < 0.25 * pace().processor  # the bar is 0.1; other tests share the processor's caches

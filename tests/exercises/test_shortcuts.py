@@ -1,10 +1,10 @@
 """Forbidden names are found wherever a learner's function reaches them, and nowhere else."""
 
-import time
 
 import pytest
 
 from course_lib.exercises.shortcuts import find_shortcut
+from tests.clock import works_within
 
 FORBIDDEN = {"generate_square_subsequent_mask": "no", "scaled_dot_product_attention": "not this one"}
 
@@ -109,10 +109,9 @@ def test_broken_cells_are_passed_over(broken: str):
     ],
 )  # fmt: skip
 def test_a_cell_that_defies_the_compiler_hides_no_other_and_takes_no_time(odd):
-    started = time.monotonic()
-    assert find_shortcut([odd, FOUND["directly"]], "f", FORBIDDEN) == "no"
-    assert find_shortcut(["def f(n): return n", odd], "f", FORBIDDEN) is None
-    assert time.monotonic() - started < 5
+    with works_within(5):
+        assert find_shortcut([odd, FOUND["directly"]], "f", FORBIDDEN) == "no"
+        assert find_shortcut(["def f(n): return n", odd], "f", FORBIDDEN) is None
 
 
 @pytest.mark.parametrize("line", ["%matplotlib inline", "!pip list", "torch.ones?", "files = !ls", "%%time"])
@@ -123,6 +122,5 @@ def test_magics_hide_nothing_however_long_the_cell(line):
 
 def test_a_statement_of_many_names_is_read_once():
     names = ", ".join(f"n{number}" for number in range(2000))
-    started = time.monotonic()
-    assert find_shortcut([f"{names} = range(2000)\ndef f():\n    return {names}"], "f", {"forbidden": "no"}) is None
-    assert time.monotonic() - started < 5
+    with works_within(5):
+        assert find_shortcut([f"{names} = range(2000)\ndef f():\n    return {names}"], "f", {"forbidden": "no"}) is None

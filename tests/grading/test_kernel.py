@@ -12,12 +12,13 @@ import pytest
 
 from course_lib.grading.kernel import SandboxedKernel
 from course_lib.grading.sandbox import Limits, SandboxBroken
+from tests.clock import passes_within
 from tests.grading.conftest import grading_build, running
 
 pytestmark = pytest.mark.sandbox
 MIB = 2**20
 LIMITS = Limits(
-    memory_bytes=400 * MIB, tmp_bytes=32 * MIB, file_bytes=16 * MIB, output_bytes=2 * MIB
+    memory_bytes=400 * MIB, tmp_bytes=32 * MIB, file_bytes=16 * MIB, output_bytes=2 * MIB, patience=1.5
 )  # fmt: skip
 
 
@@ -68,10 +69,9 @@ def test_a_cell_that_fails_in_another_way_is_an_error(shared, ending):
 
 
 def test_input_raises_at_once(shared):
-    started = time.monotonic()
-    run = shared.execute("input('name? ')")
+    with passes_within(1):
+        run = shared.execute("input('name? ')")
     assert (run.status, run.outputs[-1]["ename"]) == ("error", "StdinNotImplementedError")
-    assert time.monotonic() - started < 2
 
 
 def test_a_silent_cell_shows_nothing(shared):
@@ -118,9 +118,8 @@ LOOPS = {
 
 @pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
 def test_a_loop_is_killed_on_time(kernel, code):
-    started = time.monotonic()
-    run = kernel.execute(f"import time; print('before', flush=True); time.sleep(0.2)\n{code}", seconds=1)
-    assert time.monotonic() - started < 4
+    with passes_within(3):
+        run = kernel.execute(f"import time; print('before', flush=True); time.sleep(0.2)\n{code}", seconds=1)
     assert run.status in ("timeout", "out of memory" if "fork" in code else "timeout")
     assert run.kernel_lost
     assert text(run).startswith("before")
@@ -138,9 +137,8 @@ DEATHS = {
 
 @pytest.mark.parametrize("code", DEATHS.values(), ids=DEATHS)
 def test_a_kernel_that_ends_itself_died(kernel, code):
-    started = time.monotonic()
-    assert kernel.execute(code, seconds=8).status == "died"
-    assert time.monotonic() - started < 3
+    with passes_within(2):
+        assert kernel.execute(code, seconds=8).status == "died"
     assert kernel.execute("1").status == "died"
 
 
@@ -258,19 +256,15 @@ def test_a_socket_put_in_place_of_the_kernels_is_never_asked(kernel):
 
 def test_a_kernel_that_cannot_start_says_why(library):
     (library / "ipykernel_launcher.py").write_text("raise SystemExit('no kernel today')\n")
-    started = time.monotonic()
-    with pytest.raises(SandboxBroken, match="no kernel today"), SandboxedKernel(library, LIMITS):
+    with passes_within(3), pytest.raises(SandboxBroken, match="no kernel today"), SandboxedKernel(library, LIMITS):
         pass
-    assert time.monotonic() - started < 5
 
 
 def test_a_kernel_that_never_answers_is_given_up(library):
     (library / "ipykernel_launcher.py").write_text("import time; time.sleep(60)\n")
-    started = time.monotonic()
     limits = replace(LIMITS, start_seconds=1)
-    with pytest.raises(SandboxBroken, match="No kernel started"), SandboxedKernel(library, limits):
+    with passes_within(3), pytest.raises(SandboxBroken, match="No kernel started"), SandboxedKernel(library, limits):
         pass
-    assert time.monotonic() - started < 4
 
 
 def test_kernels_run_side_by_side(library):

@@ -105,6 +105,24 @@ def dies_between_the_exercises(scene):
 
 
 @case("damaged or broken", MOST, flag=None)
+def exits_when_all_is_well(scene):
+    """Cells of the learner's own say exit() and quit() where they are done, before the first answer and later."""
+    notebook = full('print("done")\nif True: exit()')
+    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks")
+    notebook.cells.insert(place, new_code_cell("quit()", id="mine-too"))
+    return notebook
+
+
+@case("damaged or broken", MOST, flag="ends or starts processes")
+def ends_its_kernel_later(scene):
+    """A cell of the learner's own starts a timer that ends the process while a later cell runs."""
+    notebook = full("import os, threading\nthreading.Timer(0.5, os._exit, (1,)).start()")
+    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks")
+    notebook.cells.insert(place, new_code_cell("import time\ntime.sleep(1)", id="mine-too"))
+    return notebook
+
+
+@case("damaged or broken", MOST, flag=None)
 def loops_between_the_exercises(scene):
     """A cell of the learner's own loops before any exercise."""
     return full("while True: pass")

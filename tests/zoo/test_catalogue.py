@@ -15,6 +15,7 @@ from course_lib.blocks import GatedFeedForward
 from course_lib.config import Sizes
 from course_lib.decoder import DecoderConfig
 from course_lib.encoder import EncoderConfig
+from course_lib.grading.pace import pace
 from course_lib.positions import Positions, RelativePositions, RotaryPositions
 from course_lib.seq2seq import EncoderDecoderConfig
 from course_lib.zoo import catalogue
@@ -87,7 +88,7 @@ def warm():
 def test_a_count_equals_the_published_one_within_a_second(name):
     start = time.process_time()
     assert zoo.count_parameters(name) == PUBLISHED[name]
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < pace().processor
 
 
 def test_the_table_has_all_names():
