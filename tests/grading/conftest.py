@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from course_lib.grading.sandbox import Sandbox, available
+from tests.clock import stretched
 from tests.required import in_ci
 
 
@@ -54,7 +55,7 @@ def inside(library):
     def run(program: str, seconds: float = 10, **changes):
         sandbox = changes.pop("sandbox", None) or Sandbox(library, **changes)
         with sandbox.start([sys.executable, "-I", "-S", "-c", program], stdout=subprocess.PIPE) as process:
-            status = process.wait(seconds)
+            status = process.wait(stretched(seconds))
             process.kill()
             return status, process.process.stdout.read().decode(), process
 

@@ -254,7 +254,7 @@ def two(graded, scene, tmp_path_factory):
     not_run_yet = {student: not theirs.has_result(student) for student in EXECUTED}
     release_before = theirs.release()
     assert nbgrader(theirs, "generate_assignment", LESSON.name, "--force").wait(RUN_SECONDS) == 0
-    status = nbgrader(theirs, "autograde", LESSON.name).wait(800)
+    status = nbgrader(theirs, "autograde", LESSON.name).wait(stretched(600))
     return Two(ours, theirs, rows, not_run_yet, release_before, status, ours.marks(), theirs.marks())
 
 
