@@ -17,7 +17,7 @@ from course_lib.exercises.evidence import EvidenceError, unpack
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
 from course_lib.grading.integrity import Flag
-from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
+from course_lib.grading.submission import OURS, RUN_ONLY, Cell, exercise_of, is_grade
 
 __all__ = ["LIMIT_HIT", "NEEDS_HUMAN", "describe", "for_students", "judge", "record", "refuse_all"]
 
@@ -83,6 +83,7 @@ def describe(notebook: NotebookNode, flags: Sequence[Flag]) -> None:
     are lists of sentences. Repairs are there for the student to read, flags for the instructor alone.
     """
     facts = notebook.metadata.get(OURS, {})
+    notebook.cells = [cell for cell in notebook.cells if cell.metadata.get(OURS) != RUN_ONLY]
     cells = [cell.metadata[OURS] for cell in notebook.cells if OURS in cell.metadata]
     statuses = {cell["status"] for cell in cells}
     repairs, unreadable = facts.get("repairs", []), facts.get("unreadable")
