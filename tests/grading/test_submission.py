@@ -273,6 +273,47 @@ def test_a_file_that_is_no_notebook_gets_a_reason_and_runs_nothing(tmp_path, tex
     assert [exercise_of(cell) for cell in grade_cells(notebook)] == ALL
 
 
+def loaded(folder, notebook):
+    (folder / "causal_mask.ipynb").write_text(json.dumps(notebook))
+    return load(folder, "causal_mask.ipynb", released())
+
+
+def test_outputs_attachments_and_the_notebooks_metadata_have_no_size(tmp_path):
+    notebook = solved()
+    many = [{"a": [n], "b": "]" * 20 + '"'} for n in range(90_000)]
+    plain = loaded(tmp_path, notebook)
+    notebook.metadata.widgets = many
+    notebook.cells[1]["attachments"] = {"a.png": {"image/png": "A" * 25_000_000}}
+    cell_named(notebook, "setup").outputs = [{"data": {"text/plain": "\x1b[m" * 600_000, "x": many, "cells": many}}]
+    deep = json.dumps(notebook).replace('"outputs": []', f'"outputs": {"[" * 5_000}{"]" * 5_000}')
+    (tmp_path / "causal_mask.ipynb").write_text(deep)
+    assert load(tmp_path, "causal_mask.ipynb", released()) == plain
+
+
+@pytest.mark.parametrize("key", ["source", "metadata", "tags", "id"])
+def test_what_is_kept_has_a_size(tmp_path, key):
+    notebook = solved()
+    notebook.cells[1][key] = [{}] * 600_000
+    assert "more parts than a notebook can" in loaded(tmp_path, notebook).metadata.course.unreadable
+    notebook.cells[1][key] = "x" * 21_000_000
+    assert "larger than 20 MB even without" in loaded(tmp_path, notebook).metadata.course.unreadable
+
+
+def test_what_is_too_long_for_a_page_is_shortened_and_costs_nothing(tmp_path):
+    notebook = solved()
+    short = loaded(tmp_path, notebook)
+    notebook.cells[1].source = f"before ![](data:image/png;base64,{'A' * 330_000}) after"
+    notebook.cells[3].source = "a word " * 50_000
+    repaired = loaded(tmp_path, notebook)
+    assert repaired.cells[1].source == "before [left out here] after"
+    assert repaired.cells[3].source.endswith("[cut off here]")
+    assert len(repaired.cells[3].source) < 21_000
+    assert plan(repaired) == plan(short)
+    assert [line.split(" in the cell ")[0] for line in repaired.metadata.course.repairs] == [
+        "what is too long for a page was shortened"
+    ] * 2
+
+
 def test_bytes_that_are_no_text_get_a_reason(tmp_path):
     file = tmp_path / "causal_mask.ipynb"
     file.write_bytes(b"\xff\xfe\x00PK\x03\x04")
