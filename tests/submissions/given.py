@@ -129,3 +129,45 @@ def examples_filled_in(scene):
     for cell in notebook.cells:
         cell.source = cell.source.replace("= None  #", "= 10  #")
     return notebook
+
+
+# Nothing of these counts, for one cause, which is named.
+
+
+def with_helper(helper, calls="checked"):
+    """Every answer calls a function that this cell defines."""
+    notebook = solved()
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = cell.source.replace("    return ", f"    {calls}()\n    return ")
+    notebook.cells.insert(_place(notebook, "setup") + 1, new_code_cell(helper, id="mine"))
+    return notebook
+
+
+def one_cause(sentence):
+    said = f"every exercise failed for one cause outside the answers: {sentence}"
+    return case("damaged or broken", 0, reason=said, flag=None)
+
+
+@one_cause("the cell mine raised ModuleNotFoundError: No module named 'antigravity_for_masks'")
+def helper_that_imports_what_is_not_there(scene):
+    """All answers call a helper, whose cell imports what is not installed here."""
+    return with_helper("import antigravity_for_masks\ndef checked(): pass")
+
+
+@one_cause("NameError: name 'checked' is not defined")
+def helper_that_was_deleted(scene):
+    """All answers call a helper that is in no cell."""
+    return with_helper("")
+
+
+@one_cause("the cells before the checks left a Python in which the checks cannot be loaded")
+def no_import_works(scene):
+    """A cell takes away all places that modules come from."""
+    return with_helper("import sys\nsys.meta_path.clear()", "print")
+
+
+@one_cause("the cell mine did not finish in time")
+def helper_that_hangs(scene):
+    """All answers call a helper, whose cell never ends."""
+    return with_helper("while True: pass\ndef checked(): pass")
