@@ -2,21 +2,29 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
 
-from course_lib.grading.submission import OURS, copy_of, repair, text_of
+from course_lib.grading.submission import OURS, copy_of, name_of, repair, text_of
 
 __all__ = ["OddFile", "find", "load", "read_plain"]
 
-LARGEST_FILE = 20_000_000  # bytes
-MOST_STRUCTURES = 500_000  # brackets and braces in it: few bytes in a file, hundreds each in the grader's memory
+LARGEST_FILE = 100_000_000  # bytes
+LARGEST_READ = 20_000_000  # bytes of it that are read: all but outputs, attachments and the notebook's metadata
+MOST_STRUCTURES = 500_000  # brackets and braces in them: few bytes in a file, hundreds each in the grader's memory
+MOST_PARTS = 10 * MOST_STRUCTURES  # of those and of texts in the whole file: each takes time to pass over
 MOST_CELLS = 2_000
 MOST_CODE = 150_000  # characters in all code cells together, which a scan reads; a lesson has 20,000
 MOST_TEXT = 300_000  # characters in all other cells together, which a page shows
+LONGEST_TEXT = 20_000  # characters of one of them where they are more
+LONG_WORD = re.compile(r"\S{1000,}")  # such as a picture written out
+MOST_NAMED = 20  # cells
+PART = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+(\s*+:\s*+)?|[][{}]', re.DOTALL)  # a text, a name with its colon, a bracket
+UNREAD = {1: (b'"metadata"',), 3: (b'"outputs"', b'"attachments"')}  # how deep: of the notebook, of a cell
 
 
 class OddFile(Exception):
@@ -32,9 +40,11 @@ def load(folder: Path, name: str, released: NotebookNode) -> NotebookNode:
     """
     try:
         file = find(folder, name)
-        repaired = repair(_parse(read_plain(file, LARGEST_FILE)), released)
-        if file.name != name:
-            repaired.metadata[OURS].repairs.insert(0, f"the file was called {file.name[:80]!r}")
+        notebook = _parse(read_plain(file, LARGEST_FILE))
+        renamed = [f"the file was called {file.name[:80]!r}"] if file.name != name else []
+        shortened = _shorten(notebook)
+        repaired = repair(notebook, released)
+        repaired.metadata[OURS].repairs[:0] = renamed + shortened
         return repaired
     except OddFile as error:
         reason = str(error)
@@ -87,14 +97,12 @@ def read_plain(file: Path, most: int) -> bytes:
 
 def _parse(content: bytes) -> dict[str, Any]:
     """Give the notebook in a file as plain JSON, small enough to work with. Raises OddFile or what json raises."""
-    if not content.strip():
+    if not content or content.isspace():
         raise OddFile("the file is empty: ask for it again")
     if content.startswith(b"PK\x03\x04"):
         raise OddFile("the file is a zip archive: ask for the notebook in it")
-    if content.count(b"{") + content.count(b"[") > MOST_STRUCTURES:
-        raise OddFile("it holds more parts than a notebook can: delete its outputs and hand it in again")
     try:
-        notebook = json.loads(content)
+        notebook = json.loads(_worth_reading(content))
     except RecursionError as error:
         raise OddFile("it is nested too deeply for a notebook: ask for it again") from error
     except ValueError as error:
@@ -104,8 +112,55 @@ def _parse(content: bytes) -> dict[str, Any]:
         raise OddFile("it is not a notebook of format 4: open it in JupyterLab, save it and hand it in again")
     if not all(isinstance(cell, dict) for cell in cells):
         raise OddFile("it is damaged, for one of its cells is none: ask for it again")
-    code = sum(len(text_of(cell)) for cell in cells if cell.get("cell_type") == "code")
-    text = sum(len(text_of(cell)) for cell in cells) - code
-    if len(cells) > MOST_CELLS or code > MOST_CODE or text > MOST_TEXT:
+    if len(cells) > MOST_CELLS or sum(len(text_of(cell)) for cell in cells if _is_code(cell)) > MOST_CODE:
         raise OddFile("it holds more text than a lesson can: delete what does not belong to it and hand it in again")
     return notebook
+
+
+def _worth_reading(content: bytes) -> bytes:
+    """Leave out of a notebook's JSON what nobody looks at, before anything is made of it in memory. Raises OddFile."""
+    encoding = json.detect_encoding(content)
+    if not encoding.startswith("utf-8"):
+        content = content.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    kept, structures, depth = [], 0, 0
+    start, skipped = 0, None  # where what is kept goes on; how deep the value lies that is being left out
+    for count, part in enumerate(PART.finditer(content)):
+        opens, closes = content[part.start()] in b"[{", content[part.start()] in b"]}"
+        depth += opens - closes
+        structures += opens and skipped is None
+        if count > MOST_PARTS or structures > MOST_STRUCTURES:
+            raise OddFile("it holds more parts than a notebook can: delete its outputs and hand it in again")
+        if skipped is not None:
+            if depth <= skipped:
+                start, skipped = part.end(), None
+        elif part[1] and content[part.end() : part.end() + 1] in (b"[", b"{", b'"'):
+            if content[part.start() : part.start(1)] in UNREAD.get(depth, ()):
+                kept += [content[start : part.end()], b"null"]
+                start, skipped = len(content), depth
+    kept.append(content[start:])
+    if sum(map(len, kept)) > LARGEST_READ:
+        raise OddFile(f"it is larger than {LARGEST_READ / 1e6:g} MB even without its outputs: delete what is not yours")
+    return b"".join(kept)
+
+
+def _shorten(notebook: dict[str, Any]) -> list[str]:
+    """Cut texts that together are too long for a page, pictures written out in them first; says which."""
+    texts = [cell for cell in notebook["cells"] if not _is_code(cell)]
+    left, names = MOST_TEXT, []
+    if sum(len(text_of(cell)) for cell in texts) <= MOST_TEXT:
+        return []
+    for cell in texts:
+        text = short = text_of(cell)
+        if len(text) > LONGEST_TEXT:
+            short = LONG_WORD.sub("[left out here]", text)
+        if len(short) > min(LONGEST_TEXT, left):
+            short = f"{short[: min(LONGEST_TEXT, left)]}\n\n[cut off here]"
+        if short != text:
+            names.append(name_of(cell)[:80] or "without a name")
+            cell["source"] = short
+        left = max(0, left - len(short))
+    return [f"what is too long for a page was shortened in the cell {name}" for name in names[:MOST_NAMED]]
+
+
+def _is_code(cell: dict[str, Any]) -> bool:
+    return cell.get("cell_type") == "code"

@@ -65,10 +65,10 @@ class Flag:
 
 def flags_of(notebook: NotebookNode, released: NotebookNode) -> list[Flag]:
     """Scan the code a student changed or added; the lesson's own lines are never flagged."""
-    ours = {name_of(cell): cell.source for cell in released.cells}
+    ours = {cell.source for cell in released.cells}
     flags: list[Flag] = []
     for cell in notebook.cells:
-        if cell.cell_type == "code" and not is_grade(cell) and ours.get(name_of(cell)) != cell.source:
+        if cell.cell_type == "code" and not is_grade(cell) and cell.source not in ours:
             lines = cell.source.splitlines()
             for kind, number in _scan(cell.source):
                 text = lines[number - 1].strip()[:MOST_LINE] if 0 < number <= len(lines) else ""

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
@@ -17,7 +18,7 @@ from course_lib.exercises.evidence import EvidenceError, unpack
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
 from course_lib.grading.integrity import Flag
-from course_lib.grading.submission import OURS, Cell, exercise_of, is_grade
+from course_lib.grading.submission import OURS, RUN_ONLY, Cell, exercise_of, is_answer, is_grade, name_of
 
 __all__ = ["LIMIT_HIT", "NEEDS_HUMAN", "describe", "for_students", "judge", "record", "refuse_all"]
 
@@ -32,6 +33,11 @@ STOPPED = {
     "flooded": "printed or displayed more than a submission may",
     "not run": "was not run: the cells before it took too long, or too many of them had to be stopped",
 }
+
+NO_EVIDENCE = "The check gave no evidence."
+NO_IMPORT = "the cells before the checks left a Python in which the checks cannot be loaded"
+OF_A_NAME = re.compile(r"(?:NameError|ImportError|ModuleNotFoundError): .*?'([^']*)'")
+GIVES = re.compile(r"^[ \t]*(?:(?:async +)?(?:def|class) +(\w+)|(?:from|import)\b(.*)|(\w+)[ \t]*[=:,])", re.MULTILINE)
 
 
 def judge(cells: list[Cell], result: bytes, seed: int) -> dict[int, Verdict]:
@@ -56,7 +62,9 @@ def record(notebook: NotebookNode, result: bytes, verdicts: dict[int, Verdict]) 
     """Write outputs into the notebook in nbgrader's own terms: all points without error, some as a last number,
     none as an error. Display outputs of the student's cells are kept as text and PNG only, since a browser shows them.
     """
-    outputs = {entry["index"]: entry["outputs"] for entry in json.loads(result)["cells"]}
+    entries = {entry["index"]: entry for entry in json.loads(result)["cells"]}
+    if cause := _common_cause(notebook, entries, verdicts):
+        notebook.metadata.setdefault(OURS, {})["cause"] = cause
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
             continue
@@ -64,7 +72,7 @@ def record(notebook: NotebookNode, result: bytes, verdicts: dict[int, Verdict]) 
             cell.outputs = _outputs(verdicts[index])
             cell.metadata[OURS] = _facts(verdicts[index])
         else:
-            cell.outputs = [_harmless(output) for output in outputs.get(index, [])]
+            cell.outputs = [_harmless(output) for output in entries.get(index, {}).get("outputs", [])]
 
 
 def refuse_all(notebook: NotebookNode, reason: str) -> dict[int, Verdict]:
@@ -83,10 +91,12 @@ def describe(notebook: NotebookNode, flags: Sequence[Flag]) -> None:
     are lists of sentences. Repairs are there for the student to read, flags for the instructor alone.
     """
     facts = notebook.metadata.get(OURS, {})
+    notebook.cells = [cell for cell in notebook.cells if cell.metadata.get(OURS) != RUN_ONLY]
     cells = [cell.metadata[OURS] for cell in notebook.cells if OURS in cell.metadata]
     statuses = {cell["status"] for cell in cells}
     repairs, unreadable = facts.get("repairs", []), facts.get("unreadable")
     reasons = [unreadable] if unreadable else list(repairs)
+    reasons += [facts["cause"]] if "cause" in facts else []
     reasons += [cell["reason"] for cell in cells if cell["status"] in (NEEDS_HUMAN, LIMIT_HIT)]
     status = "unreadable" if unreadable else "repaired" if repairs else "graded"
     status = next((found for found in (NEEDS_HUMAN, LIMIT_HIT) if found in statuses), status)
@@ -125,15 +135,63 @@ def _verdict(
             return exercise.refuse("no evidence", f"What came out of the sandbox cannot be read: {error}.")
     if entry["status"] in STOPPED:
         return exercise.refuse(LIMIT_HIT, f"Your {exercise.side.name} {STOPPED[entry['status']]}.")
-    error = next((output for output in entry["outputs"] if output["output_type"] == "error"), None)
+    errors = _errors(entry)
     stopped = next((STOPPED[earlier["status"]] for earlier in reversed(before) if earlier["status"] in STOPPED), None)
-    said = f": {error['ename']}: {error['evalue']}" if error else ""
-    reason = f"The check gave no evidence{said}."
+    said = f": {errors[0]}" if errors else ""
+    reason = f"{NO_EVIDENCE.removesuffix('.')}{said}."
     if stopped:
         reason += f" An earlier cell {stopped}."
     if any(output.get("ename") == "ModuleNotFoundError" for earlier in before for output in earlier["outputs"]):
         reason += " An earlier cell imports what is not there: only the notebook is graded, so put helpers into it."
     return exercise.refuse("no evidence", reason[:2000])
+
+
+def _common_cause(notebook: NotebookNode, entries: dict[int, dict[str, Any]], verdicts: dict[int, Verdict]) -> str:
+    """Name the one thing outside the answers for which every exercise failed, of those that were written; or ""."""
+    failed: list[tuple[set[str], str, bool]] = []  # cells that are no answers: names, what came of it, if it was ended
+    raised: list[str] = []  # by the cells since the last check
+    causes: list[list[str]] = []  # of each exercise, the best first
+    for index, cell in enumerate(notebook.cells):
+        if index not in entries:
+            continue
+        entry, errors = entries[index], _errors(entries[index])
+        if index not in verdicts:
+            raised += errors
+            if entry["status"] != "ok" and not is_answer(cell):
+                stopped = entry["status"] in STOPPED
+                what = STOPPED[entry["status"]].partition(":")[0] if stopped else f"raised {''.join(errors)[:200]}"
+                failed.append((_given_by(cell.source), f"the cell {name_of(cell)[:80]} {what}", stopped))
+            continue
+        verdict = verdicts[index]
+        if verdict.points or verdict.status in ("checker failed", "forbidden"):
+            return ""
+        errors = [error for error in raised + errors + _observed(entry) if OF_A_NAME.match(error)]
+        names = {verdict.exercise.partition(".")[2], *(OF_A_NAME.match(error)[1] for error in errors)}
+        not_run = entry["status"] == "not run"
+        found = [what for gives, what, stopped in failed if (stopped and not_run) or gives & names]
+        if found or verdict.status != "not written":
+            causes.append(found + errors + [NO_IMPORT] * (verdict.reason == NO_EVIDENCE))
+        raised = []
+    shared = [cause for cause in causes[0] if all(cause in other for other in causes)] if len(causes) > 1 else []
+    return f"every exercise failed for one cause outside the answers: {_plain(shared[0])}" if shared else ""
+
+
+def _given_by(source: str) -> set[str]:
+    """Names that a cell, be it Python or not, would define or import."""
+    return {name for groups in GIVES.findall(source) for name in re.findall(r"\w+", " ".join(groups))}
+
+
+def _errors(entry: dict[str, Any]) -> list[str]:
+    return [f"{out['ename']}: {out['evalue']}" for out in entry["outputs"] if out["output_type"] == "error"]
+
+
+def _observed(entry: dict[str, Any]) -> list[str]:
+    """What a learner's function raised when it was called."""
+    try:
+        seen = unpack(entry["evidence"]) if entry["evidence"] is not None else []
+    except EvidenceError:
+        return []
+    return [f"{got.type}: {got.text}" for got in seen if got.kind == "error"]
 
 
 def _outputs(verdict: Verdict) -> list[NotebookNode]:

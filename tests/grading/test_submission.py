@@ -5,10 +5,11 @@ from copy import deepcopy
 
 import nbformat
 import pytest
-from nbformat.v4 import new_raw_cell
+from nbformat.v4 import new_code_cell, new_raw_cell
 
 from course_lib.grading.handin import load
 from course_lib.grading.submission import exercise_of, plan, repair
+from course_lib.grading.verdicts import describe
 from tests.classroom import grade_cells, released, solved
 
 CHECK = "create-causal-mask-check"
@@ -26,6 +27,14 @@ def exercises_run(notebook):
     return [cell.exercise for cell in plan(notebook) if cell.exercise]
 
 
+def sources_run(notebook):
+    return [cell.source for cell in plan(repair(notebook, released()))]
+
+
+def given(name="setup"):
+    return cell_named(released(), name).source
+
+
 ALL = [exercise_of(cell) for cell in grade_cells(released())]
 
 
@@ -36,13 +45,17 @@ def test_an_untouched_notebook_needs_no_repair():
     nbformat.validate(repaired)
 
 
-def test_experiments_are_not_run_but_answers_always_are():
+def test_experiments_are_those_of_the_lesson_and_those_a_learner_tags():
     notebook = solved()
+    expected = sources_run(notebook)
+    notebook.cells.append(new_code_cell("mine = 1", id="mine"))
     for cell in notebook.cells:
         cell.metadata.tags = ["experiment"]
-    planned = {notebook.cells[cell.index].id for cell in plan(repair(notebook, released()))}
-    assert {"create-causal-mask", CHECK} <= planned
-    assert "setup" not in planned
+    assert sources_run(notebook) == expected
+    for number, cell in enumerate(notebook.cells):
+        if "nbgrader" not in cell.metadata:
+            cell.update(id=f"{number}", metadata={})
+    assert sources_run(notebook) == [*expected, "mine = 1"]
 
 
 def test_an_edited_grade_cell_is_restored():
@@ -121,6 +134,87 @@ def test_an_answer_turned_into_text_is_code_again():
     assert repaired.metadata.course.repairs == ["the cell create-causal-mask was made a code cell again"]
 
 
+@pytest.mark.parametrize("name", ["setup", "leak-small-example"])
+@pytest.mark.parametrize("loss", ["deleted", "emptied", "raw", "nameless", "moved to the end"])
+def test_what_was_given_runs_where_it_was_given(name, loss):
+    notebook = solved()
+    expected = sources_run(notebook)
+    cell = cell_named(notebook, name)
+    if loss in ("deleted", "moved to the end"):
+        notebook.cells.remove(cell)
+        notebook.cells += [cell] if loss != "deleted" else []
+    elif loss == "emptied":
+        cell.source = " \n"
+    elif loss == "raw":
+        cell.cell_type = "raw"
+    else:
+        cell.update(id="b7f1", metadata={})
+    run = sources_run(notebook)
+    assert run[: len(expected)] == expected
+    assert len(repair(notebook, released()).metadata.course.repairs) == (loss != "nameless")
+
+
+def test_a_given_cell_that_was_changed_runs_as_it_was_given_and_then_as_it_is():
+    notebook = solved()
+    changed = cell_named(notebook, "setup")
+    changed.source = f"1 / 0\n{changed.source}\nimport math"
+    repaired = repair(notebook, released())
+    assert sources_run(notebook)[:2] == [given(), changed.source]
+    assert repaired.metadata.course.repairs == []
+    nbformat.validate(repaired)
+    describe(repaired, [])
+    assert [cell.source for cell in repaired.cells] == [cell.source for cell in notebook.cells]  # nobody reads it twice
+
+
+def test_a_locked_cell_that_was_changed_is_the_released_one_for_nbgrader_too():
+    ours = released()
+    facts = {"grade_id": "setup", "grade": False, "solution": False, "locked": True, "schema_version": 3}
+    cell_named(ours, "setup").metadata.nbgrader = facts
+    notebook = deepcopy(ours)
+    cell_named(notebook, "setup").source += "\nimport math"
+    repaired = repair(notebook, ours)
+    known = [cell.source for cell in repaired.cells if cell.metadata.get("nbgrader", {}).get("locked")]
+    assert known[0] == given()
+    assert [cell.source for cell in repaired.cells].count(given() + "\nimport math") == 1
+    assert "the cell setup was restored" in repaired.metadata.course.repairs[0]
+    nbformat.validate(repaired)
+
+
+def test_an_id_that_is_taken_is_not_given_twice():
+    notebook = solved()
+    cell_named(notebook, "setup").metadata.nbgrader = {"grade_id": "mine"}
+    repaired = repair(notebook, released())
+    assert sources_run(notebook)[0] == given()
+    assert len({cell.id for cell in repaired.cells}) == len(repaired.cells)
+
+
+@pytest.mark.parametrize(
+    ("line", "run"),
+    [
+        ("!pip install torch", "pass"), ("%pip install -q einops", "pass"),
+        ("  !{sys.executable} -m pip install x", "  pass"),
+        ("pip install torch", "pass"), ("!uv pip install x", "pass"), ("!conda install -y x", "pass"),
+        ("found = !pip install x", "pass"), ("!pip install \\\n    torch", "pass\n"),
+        ("!pip list", "!pip list"), ("!ls install", "!ls install"), ("%time install(3)", "%time install(3)"),
+    ],
+)  # fmt: skip
+def test_a_line_that_installs_is_left_out_when_it_runs_and_stays_in_the_notebook(line, run):
+    notebook = solved()
+    source = f"if True:\n{line}\n%matplotlib inline\nx = 1"
+    notebook.cells.append(new_code_cell(source, id="mine"))
+    repaired = repair(notebook, released())
+    assert sources_run(notebook)[-1] == source.replace(line, run)
+    assert repaired.cells[-1].source == source
+    assert any("cell mine installs" in line for line in repaired.metadata.course.repairs) == (run != line)
+
+
+def test_text_about_installing_is_no_installation():
+    source = '"""\n!pip install torch\npip install torch\n"""\nimport subprocess'
+    notebook = solved()
+    notebook.cells.append(new_code_cell(source, id="mine"))
+    assert sources_run(notebook)[-1] == source
+
+
 def test_nothing_but_source_kind_id_and_the_experiment_tag_is_taken_over():
     notebook = solved()
     hostile = new_raw_cell("<script>alert(1)</script>", metadata={"raw_mimetype": "text/html", "tags": ["<script>"]})
@@ -178,6 +272,47 @@ def test_a_file_that_is_no_notebook_gets_a_reason_and_runs_nothing(tmp_path, tex
     assert notebook.metadata.course.unreadable.startswith("causal_mask.ipynb was not graded: ")
     assert plan(notebook) == []
     assert [exercise_of(cell) for cell in grade_cells(notebook)] == ALL
+
+
+def loaded(folder, notebook):
+    (folder / "causal_mask.ipynb").write_text(json.dumps(notebook))
+    return load(folder, "causal_mask.ipynb", released())
+
+
+def test_outputs_attachments_and_the_notebooks_metadata_have_no_size(tmp_path):
+    notebook = solved()
+    many = [{"a": [n], "b": "]" * 20 + '"'} for n in range(90_000)]
+    plain = loaded(tmp_path, notebook)
+    notebook.metadata.widgets = many
+    notebook.cells[1]["attachments"] = {"a.png": {"image/png": "A" * 25_000_000}}
+    cell_named(notebook, "setup").outputs = [{"data": {"text/plain": "\x1b[m" * 600_000, "x": many, "cells": many}}]
+    deep = json.dumps(notebook).replace('"outputs": []', f'"outputs": {"[" * 5_000}{"]" * 5_000}')
+    (tmp_path / "causal_mask.ipynb").write_text(deep)
+    assert load(tmp_path, "causal_mask.ipynb", released()) == plain
+
+
+@pytest.mark.parametrize("key", ["source", "metadata", "tags", "id"])
+def test_what_is_kept_has_a_size(tmp_path, key):
+    notebook = solved()
+    notebook.cells[1][key] = [{}] * 600_000
+    assert "more parts than a notebook can" in loaded(tmp_path, notebook).metadata.course.unreadable
+    notebook.cells[1][key] = "x" * 21_000_000
+    assert "larger than 20 MB even without" in loaded(tmp_path, notebook).metadata.course.unreadable
+
+
+def test_what_is_too_long_for_a_page_is_shortened_and_costs_nothing(tmp_path):
+    notebook = solved()
+    short = loaded(tmp_path, notebook)
+    notebook.cells[1].source = f"before ![](data:image/png;base64,{'A' * 330_000}) after"
+    notebook.cells[3].source = "a word " * 50_000
+    repaired = loaded(tmp_path, notebook)
+    assert repaired.cells[1].source == "before [left out here] after"
+    assert repaired.cells[3].source.endswith("[cut off here]")
+    assert len(repaired.cells[3].source) < 21_000
+    assert plan(repaired) == plan(short)
+    assert [line.split(" in the cell ")[0] for line in repaired.metadata.course.repairs] == [
+        "what is too long for a page was shortened"
+    ] * 2
 
 
 def test_bytes_that_are_no_text_get_a_reason(tmp_path):

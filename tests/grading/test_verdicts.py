@@ -3,14 +3,15 @@
 import json
 
 import pytest
+from nbformat.v4 import new_code_cell
 from nbgrader.utils import determine_grade
 
 from course_lib import exercises
 from course_lib.exercises.evidence import pack
-from course_lib.exercises.running import draw, run
+from course_lib.exercises.running import Observation, draw, run
 from course_lib.grading.handin import load
 from course_lib.grading.submission import plan, repair
-from course_lib.grading.verdicts import judge, record, refuse_all
+from course_lib.grading.verdicts import describe, judge, record, refuse_all
 from tests.classroom import grade_cells, released, solved
 
 CAUSAL = exercises.get("01.create_causal_mask")
@@ -134,3 +135,70 @@ def test_outputs_that_a_browser_would_run_are_dropped():
     kept = [dict(output.data) for output in shown[0]]
     assert kept == [{"text/plain": "figure", "image/png": png}, {"text/plain": ""}]
     assert "alert" not in json.dumps(notebook)
+
+
+HELPER = "import torch\n@torch.no_grad()\ndef lower(n): return n"
+LOST = {"output_type": "error", "ename": "NameError", "evalue": "name 'lower' is not defined", "traceback": []}
+ABSENT = {"output_type": "error", "ename": "ModuleNotFoundError", "evalue": "No module named 'x'", "traceback": []}
+SENTENCE = "every exercise failed for one cause outside the answers: "
+
+
+def reasons(source, status, outputs, evidence=None, raised=(LOST,), check="error"):
+    """What is said of a hand-in in which a cell above the answers came to this, and the checks to that."""
+    notebook = solved()
+    notebook.cells.insert(3, new_code_cell(source, id="mine"))
+    notebook = repair(notebook, released())
+    entries = [
+        {"index": cell.index, "status": check, "evidence": evidence, "outputs": list(raised)}
+        if cell.exercise
+        else {"index": cell.index, "status": status, "evidence": None, "outputs": list(outputs)}
+        if notebook.cells[cell.index].id == "mine"
+        else {"index": cell.index, "status": "ok", "evidence": None, "outputs": []}
+        for cell in plan(notebook)
+    ]
+    result = json.dumps({"cells": entries}).encode()
+    record(notebook, result, judge(plan(notebook), result, SEED))
+    describe(notebook, [])
+    return notebook.metadata.course.reasons
+
+
+def seen(type, text=""):
+    """Evidence of the first exercise, whose every call raised; of the others it is none."""
+    return pack([Observation("error", type, text=text)] * len(draw(CAUSAL.side, SEED)))
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "outputs", "cause"),
+    [
+        (HELPER, "error", [ABSENT], "the cell mine raised ModuleNotFoundError: No module named 'x'"),
+        ("from x import lower", "error", [ABSENT], "the cell mine raised ModuleNotFoundError: No module named 'x'"),
+        ("lower = (", "error", [ABSENT | {"ename": "SyntaxError"}], "the cell mine raised SyntaxError: "),
+        (HELPER, "timeout", [], "the cell mine did not finish in time"),
+        ("print(lower)", "error", [LOST], "NameError: name 'lower' is not defined"),
+        ("1 / 0", "error", [ABSENT], "NameError: name 'lower' is not defined"),
+    ],
+)
+def test_one_cause_of_all_failures_is_named(source, status, outputs, cause):
+    (reason,) = reasons(source, status, outputs)
+    assert reason.startswith(SENTENCE + cause)
+
+
+def test_checks_that_were_not_run_name_the_cell_that_took_their_time():
+    assert SENTENCE + "the cell mine did not finish in time" in reasons("1", "timeout", [], raised=(), check="not run")
+
+
+def test_checks_that_cannot_be_loaded_name_that():
+    assert reasons("1", "ok", [], raised=(), check="ok") == [
+        SENTENCE + "the cells before the checks left a Python in which the checks cannot be loaded"
+    ]
+
+
+@pytest.mark.parametrize("ename", ["ValueError", "NotImplementedError"])
+def test_what_answers_raise_themselves_is_no_such_cause(ename):
+    assert reasons("1", "ok", [], raised=(LOST | {"ename": ename},)) == []
+    assert reasons("1", "ok", [], raised=(), evidence=seen(ename)) == []
+
+
+def test_a_right_answer_among_them_is_no_such_cause():
+    evidence = pack(run(CAUSAL.side, CAUSAL.reference, draw(CAUSAL.side, SEED), SEED))
+    assert reasons(HELPER, "error", [ABSENT], evidence=evidence) == []

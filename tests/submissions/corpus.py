@@ -7,6 +7,7 @@ from tests.submissions import (  # noqa: F401
     cheats_on_our_grader,
     damaged,
     found,
+    given,
     noisy,
 )
 from tests.submissions.scene import CASES

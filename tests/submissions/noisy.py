@@ -1,8 +1,9 @@
 """Right work in every manner people write it: none of it may lose a point, and none of it is worth a flag."""
 
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from tests.submissions.scene import MOST, RIGHT, case, full
+from tests.classroom import solved
+from tests.submissions.scene import MOST, RIGHT, case, full, repaired
 
 HEAD = "def create_causal_mask(seq_len, device=None):"
 
@@ -208,3 +209,60 @@ def own_class_with_torch_module(scene):
                 return {RIGHT}
         create_causal_mask = Mask()
     """)
+
+
+# Large files: what is thrown away unread has no size.
+
+
+def _with_output(data):
+    """The solved notebook with an output of its first experiment in the file."""
+    notebook = solved()
+    cell = next(cell for cell in notebook.cells if "experiment" in cell.metadata.get("tags", []))
+    cell.outputs = [{"output_type": "display_data", "data": data, "metadata": {}}]
+    return notebook
+
+
+@noisy
+def colour_codes_in_the_file(scene):
+    """The file holds 8 MB of coloured text, each colour with a bracket in it."""
+    return _with_output({"text/plain": "\x1b[31m.\x1b[0m" * 600_000})
+
+
+@noisy
+def plot_of_many_parts_in_the_file(scene):
+    """The file holds a plot in JSON, of more parts than a notebook may have."""
+    return _with_output({"application/vnd.vegalite.v5+json": [{"x": [n], "y": [n]} for n in range(200_000)]})
+
+
+@noisy
+def animation_in_the_file(scene):
+    """The file holds an animation of 40 MB."""
+    return _with_output({"text/html": f"<video src='data:video/mp4;base64,{'A' * 40_000_000}'>"})
+
+
+@noisy
+def widgets_in_the_file(scene):
+    """The file holds the state of all widgets."""
+    notebook = solved()
+    state = {f"model-{n}": {"model_name": "Slider", "state": {"value": [n]}} for n in range(200_000)}
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    return notebook
+
+
+@noisy
+def attached_picture(scene):
+    """A picture was dropped into a text, and hangs on its cell."""
+    notebook = solved()
+    drawing = new_markdown_cell("My drawing: ![mask](attachment:mask.png)", id="mine")
+    drawing["attachments"] = {"mask.png": {"image/png": "iVBORw0KGgo" * 30_000}}
+    notebook.cells.append(drawing)
+    return notebook
+
+
+@repaired("what is too long for a page was shortened in the cell mine")
+def pasted_picture(scene):
+    """A picture was pasted into a text, and stands in it letter by letter."""
+    notebook = solved()
+    picture = f"My drawing: ![mask](data:image/png;base64,{'iVBORw0KGgo' * 30_000})\n\nThis is what it shows."
+    notebook.cells.insert(1, new_markdown_cell(picture, id="mine"))
+    return notebook

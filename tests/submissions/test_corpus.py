@@ -62,7 +62,8 @@ BUTTON = [
     "answers-use-one-another", "forbidden-shortcut", "changes-the-gradebook", "link-to-a-classmate", "fork-bomb",
     "cells-renamed", "other-encoding", "renamed-file", "two-notebooks-of-other-names", "more-files",
     "pipe-called-like-the-notebook", "time-of-hand-in-is-a-pipe", "time-of-hand-in-is-a-folder", "fifty-megabytes",
-    "cut-off",
+    "cut-off", "setup-that-raises", "setup-that-installs", "setup-deleted", "animation-in-the-file", "pasted-picture",
+    "helper-that-was-deleted",
 ]  # fmt: skip
 
 # What a road leaves alone, or gives nothing for, and why.
