@@ -5,7 +5,9 @@ What differs between lessons is handed in: the batches, how a model's loss on on
 
 import gc
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -163,28 +165,13 @@ def train(
     if cell is not None and cell in [where for _, where in _half_trained.values()]:
         raise NotStarted
     device = pick_device(device)
-    model.to(device)
-    optimizer = _optimizer(model, recipe)
-    batches = iter(batches)
     history, start = History(), time.perf_counter()
     try:
+        with _in_one_piece():
+            model.to(device)
+            optimizer = _optimizer(model, recipe)
         with _seeded(generator, device), _bar(recipe.steps, progress) as bar:
-            model.train()
-            for step in range(recipe.steps):
-                batch = to_device(_next(batches, step, recipe.steps), device)
-                history.loss.append(_step(model, loss(model, batch), optimizer, recipe.rate(step), recipe.max_norm))
-                done = step + 1
-                if evaluate is not None and (done % recipe.evaluate_every == 0 or done == recipe.steps):
-                    with evaluating(model), torch.no_grad():
-                        history.scores[done] = {name: float(score) for name, score in evaluate(model).items()}
-                    history.reached = until is not None and bool(until(history.last))
-                if done % 10 == 0 or done == recipe.steps or history.reached:
-                    recent = history.loss[-10:]
-                    shown = {"loss": sum(recent) / len(recent)} | history.last
-                    bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()), refresh=False)
-                bar.update()
-                if history.reached:
-                    break
+            _learn(model, iter(batches), loss, recipe, optimizer, device, history, evaluate, until, bar)
         for one in [one for one, (which, _) in _half_trained.items() if which == what or one is model]:
             del _half_trained[one]
     except KeyboardInterrupt:
@@ -194,6 +181,37 @@ def train(
     model.eval()
     history.seconds = time.perf_counter() - start
     return history
+
+
+def _learn(
+    model: nn.Module,
+    batches: Iterator[Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    history: History,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None,
+    until: Callable[[Mapping[str, float]], bool] | None,
+    bar: tqdm,
+) -> None:
+    """Take the steps, and note in `history` what each gave."""
+    model.train()
+    for step in range(recipe.steps):
+        batch = to_device(_next(batches, step, recipe.steps), device)
+        history.loss.append(_step(model, loss(model, batch), optimizer, recipe.rate(step), recipe.max_norm))
+        done = step + 1
+        if evaluate is not None and (done % recipe.evaluate_every == 0 or done == recipe.steps):
+            with evaluating(model), torch.no_grad():
+                history.scores[done] = {name: float(score) for name, score in evaluate(model).items()}
+            history.reached = until is not None and bool(until(history.last))
+        if done % 10 == 0 or done == recipe.steps or history.reached:
+            recent = history.loss[-10:]
+            shown = {"loss": sum(recent) / len(recent)} | history.last
+            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()), refresh=False)
+        bar.update()
+        if history.reached:
+            break
 
 
 def half_trained() -> bool:
@@ -270,6 +288,22 @@ def to_device(batch: Any, device: torch.device | str) -> Any:
         moved = [to_device(value, device) for value in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
     return batch
+
+
+@contextmanager
+def _in_one_piece() -> Iterator[None]:
+    """Let an interrupt wait: half of what torch imports for its first optimizer could not be imported again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -42,6 +42,18 @@ def test_an_interrupt_gives_a_sentence_and_the_history_so_far(capsys):
     assert not learn()[1].interrupted
 
 
+def test_an_interrupt_waits_until_the_optimizer_is_there(monkeypatch):
+    made = training._optimizer
+
+    def interrupted(*args):
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return made(*args)
+
+    monkeypatch.setattr(training, "_optimizer", interrupted)
+    _, history = learn()
+    assert (history.interrupted, history.steps) == (True, 0)
+
+
 def test_no_result_of_a_half_trained_model_reaches_the_lab_book(capsys):
     labbook.record("04.loss", 1.5)
     model, _ = learn(interrupt_at=3)
