@@ -4,6 +4,8 @@ from pathlib import Path
 
 from nbgrader.apps import NbGraderAPI
 
+from course_lib.selfcheck import CELL_SECONDS, TOO_LONG, fail_if_too_long
+
 c = get_config()  # noqa: F821 (traitlets gives it to configuration files)
 
 root = Path(__file__).resolve().parent
@@ -19,6 +21,12 @@ c.CourseDirectory.db_url = f"sqlite:///{root}/grading/gradebook.db"
 c.ClearSolutions.code_stub = {
     "python": 'raise NotImplementedError("Write the body of this function in place of this line.")'
 }
+
+# Validate, in a learner's JupyterLab: experiments may train, and what had to be stopped is no success.
+c.Execute.timeout = CELL_SECONDS
+c.Execute.iopub_timeout = 60
+c.Execute.error_on_timeout = TOO_LONG
+c.Execute.on_cell_error = fail_if_too_long
 
 # Student code runs in the sandbox and is judged outside: our classes stand where nbgrader's own would execute and save.
 c.Autograde.pre_convert_hook = "course_lib.grading.nbgrader_glue.choose_notebook"

@@ -1,5 +1,6 @@
 """The learner's side of an exercise: check an answer, ask for a hint, see how far you are."""
 
+import ast
 import inspect
 import os
 import secrets
@@ -8,17 +9,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from course_lib import exercises, labbook
 from course_lib.errors import CourseError
 from course_lib.exercises.card import Verdict, colour, to_html, wrap
+from course_lib.exercises.compiling import not_compiled
 from course_lib.exercises.exercise import Exercise
+from course_lib.exercises.running import Case, Observation, RunSide, run
 from course_lib.exercises.shortcuts import find_shortcut
+from course_lib.exercises.stopping import LATE, WORK_SECONDS, stoppable
 
-__all__ = ["CheckFailed", "UnknownExercise", "check", "hint", "progress"]
+__all__ = ["CheckFailed", "UnknownExercise", "check", "hint", "load_ipython_extension", "progress"]
 
 FIRST_SEED = 0
+MOST_PRINTED = 10  # lines below a card
 PASSED, PASSED_ONCE = "passed", "passed once"  # what the lab book says of a solved exercise
 NOT_WRITTEN = "not written"
 IS_REFERENCE = "{name} is now the course's own: run your cell that defines it again, then this check."
@@ -27,6 +33,11 @@ NOTHING = (
     "check needs the function itself and got None. Run the cell with `def {name}` first, then hand over the name "
     "alone, without brackets: a call gives what the function returns, and one not written yet returns None."
 )
+LATE_SAID = (
+    "{shown} was still running after {seconds} seconds and was stopped: look for a loop that never ends.{where}"
+)
+STOPPED_SAID = "You stopped the check while {shown} was running.{where}"
+INTERRUPTED = "You stopped the check before it came to a verdict: run it again."
 
 _hints_given: Counter[str] = Counter()
 
@@ -52,20 +63,27 @@ class UnknownExercise(CourseError):
 def check(exercise_id: Any, student: Any) -> None:
     """Check your function or class, and show the verdict card.
 
-    Right answers are looked at twice, the second time on inputs drawn anew. Nothing is returned. An optional exercise
-    that is not written yet stops nobody who runs all cells.
+    Right answers are looked at twice, the second time on inputs drawn anew. Nothing is returned. An exercise that is
+    not written yet stops nobody who runs all cells, but where a whole notebook is checked it fails, unless optional.
+    What the answer prints is shown below the card. One that does not end is stopped, by time or by the learner.
     Raises CheckFailed, which shows as the card, if the answer is not right yet; UnknownExercise for an unknown name.
     """
     exercise = _find(exercise_id)
-    verdict = _verdict(exercise, student)
+    calls: list[tuple[Case, Observation]] = []
+    try:
+        verdict = _verdict(exercise, student, calls)
+    except KeyboardInterrupt:
+        verdict = exercise.refuse("limit hit", INTERRUPTED)
     _note(verdict)
-    if verdict.passed or (exercise.optional and verdict.status == NOT_WRITTEN):
-        _show(verdict.message)
+    printed = _printed(calls, verdict)
+    optional = exercise.optional or not os.environ.get("NBGRADER_EXECUTION")
+    if verdict.passed or (optional and verdict.status == NOT_WRITTEN):
+        _show(verdict.message + printed)
         return
     advice = ""
     if verdict.status == "failed":
         advice = f'\n\nFor a step towards it, run  hint("{exercise_id}")  in a new cell.'
-    raise CheckFailed(verdict.message + advice)
+    raise CheckFailed(verdict.message + advice + printed)
 
 
 def hint(exercise_id: Any) -> None:
@@ -106,8 +124,12 @@ def _find(exercise_id: Any) -> Exercise:
         raise UnknownExercise(str(error)) from None
 
 
-def _verdict(exercise: Exercise, student: Any) -> Verdict:
-    name = exercise.side.name
+def _verdict(exercise: Exercise, student: Any, calls: list[tuple[Case, Observation]]) -> Verdict:
+    """Judge an answer; `calls` gets what came back from it, call by call."""
+    name, shell = exercise.side.name, get_ipython()
+    broken = not_compiled(_sources(student), name, shell.transform_cell) if shell is not None else None
+    if broken is not None:
+        return exercise.refuse("no evidence", broken)
     if student is exercise.reference or str(getattr(student, "__module__", "")).startswith("course_lib."):
         return exercise.refuse("forbidden", IS_REFERENCE.format(name=name))
     if student is None:
@@ -119,8 +141,43 @@ def _verdict(exercise: Exercise, student: Any) -> Verdict:
     shortcut = find_shortcut(_sources(student), name, exercise.forbidden, exercise.allowed)
     if shortcut is not None:
         return exercise.refuse("forbidden", shortcut)
-    verdict = exercise.grade(student, FIRST_SEED)
-    return exercise.grade(student, secrets.randbelow(2**31)) if verdict.passed else verdict
+    verdict = _watched(exercise, student, FIRST_SEED, calls)
+    return _watched(exercise, student, secrets.randbelow(2**31), calls) if verdict.passed else verdict
+
+
+def _watched(exercise: Exercise, student: Any, seed: int, calls: list[tuple[Case, Observation]]) -> Verdict:
+    """Judge an answer on one seed, and stop it if it does not end."""
+
+    def watched(side: RunSide, student: Any, cases: list[Case], seed: int) -> list[Observation]:
+        with stoppable():
+            seen = run(side, student, cases, seed)
+        calls[:] = zip(cases, seen, strict=False)
+        return seen
+
+    verdict = exercise.grade(student, seed, watched)
+    if calls and calls[-1][1].kind == "stopped":
+        case, last = calls[-1]
+        said = LATE_SAID if last.text == LATE else STOPPED_SAID
+        where = f"\nIt was in {last.where}" if last.where else ""
+        return exercise.refuse("limit hit", said.format(shown=case.shown, seconds=WORK_SECONDS, where=where))
+    return verdict
+
+
+def _printed(calls: list[tuple[Case, Observation]], verdict: Verdict) -> str:
+    """Say what an answer printed, under the call that printed it: first the one on the card, and a few lines in all."""
+    on_the_card = next((result.failure.shown for result in verdict.groups if result.failure), None)
+    loud = [(case.shown, got) for case, got in calls if got.printed]
+    blocks, left, more = [], MOST_PRINTED, 0
+    for shown, got in sorted(loud, key=lambda call: (call[1].kind != "stopped", call[0] != on_the_card)):
+        said = wrap(got.printed.rstrip("\n"))
+        kept = said[:left]
+        if kept:
+            blocks.append("\n".join(["", *wrap(f"Your code printed in {shown}:"), *kept]))
+        left -= len(kept)
+        more += max(got.lines, len(said)) - len(kept)
+    if more:
+        blocks.append(f"… and {more:,} more lines")
+    return "".join(f"\n{block}" for block in blocks)
 
 
 def _sources(student: Any) -> Iterable[str]:
@@ -136,7 +193,7 @@ def _sources(student: Any) -> Iterable[str]:
 
 def _note(verdict: Verdict) -> None:
     """Keep the result for `progress`; a check must work where the lab book cannot be written."""
-    if os.environ.get("NBGRADER_EXECUTION") or verdict.status == "checker failed":
+    if verdict.status in ("checker failed", "limit hit", "no evidence"):  # nothing was judged
         return
     try:
         key = f"check {verdict.exercise}"
@@ -150,3 +207,21 @@ def _show(text: str) -> None:
     display({"text/plain": text, "text/html": to_html(text)}, metadata={"course": "card"}, raw=True)
 
 
+class _AskForNames(ast.NodeTransformer):
+    """Lets check("01.causal", causal) run without a `causal`, so that its card can say why there is none."""
+
+    def visit_Module(self, module: ast.Module) -> ast.Module:
+        for statement in module.body:
+            match statement:
+                case ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str()), ast.Name(name)] as asked, [])):
+                    asked[1] = ast.parse(f"globals().get({name!r})", mode="eval").body
+        return ast.fix_missing_locations(module)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Have the notebook's cells read as checks need it."""
+    shell.ast_transformers.append(_AskForNames())
+
+
+if get_ipython() is not None:
+    load_ipython_extension(get_ipython())

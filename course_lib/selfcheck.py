@@ -1,8 +1,12 @@
-"""A learner's own notebook, run from the top: what every check says."""
+"""A learner's own notebook, run from the top by `course check` or by Validate: what every check says.
+
+Whoever runs it sets NBGRADER_EXECUTION; then nothing is written into the lab book, and an unwritten exercise fails.
+"""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -10,9 +14,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from course_lib.errors import CourseError
 
-__all__ = ["check_notebook"]
+__all__ = ["CELL_SECONDS", "TOO_LONG", "check_notebook", "fail_if_too_long"]
 
 CELL_SECONDS = 300  # a learner's own machine, and experiments may train
+TOO_LONG = {
+    "ename": "CellTimeoutError",
+    "evalue": "",
+    "traceback": [f"This cell ran for more than {CELL_SECONDS // 60} minutes and was stopped."],
+}
 
 
 def check_notebook(file: Path, home: Path, progress: Callable[[int, int], None]) -> list[tuple[bool, str]]:
@@ -42,6 +51,13 @@ def check_notebook(file: Path, home: Path, progress: Callable[[int, int], None])
             "notebook and run it cell by cell."
         ) from error
     return [_card(cell) for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+
+
+def fail_if_too_long(cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+    """Let a cell that Validate had to stop count as one that failed; nbgrader looks at grade cells alone."""
+    if execute_reply["content"]["ename"] == TOO_LONG["ename"]:
+        cell.outputs = [nbformat.v4.new_output("error", **TOO_LONG)]
+        cell.metadata["nbgrader"] = nbformat.from_dict({"grade": True, "solution": False, "points": 1})
 
 
 def _card(cell: nbformat.NotebookNode) -> tuple[bool, str]:

@@ -3,22 +3,41 @@
 What differs between lessons is handed in: the batches, how a model's loss on one is computed, and how it is judged.
 """
 
+import gc
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
+from IPython.core.getipython import get_ipython
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from course_lib.bare import evaluating
 from course_lib.config import require_size
 
-__all__ = ["History", "Recipe", "pick_device", "shuffled", "to_device", "train"]
+__all__ = ["History", "Recipe", "half_trained", "pick_device", "shuffled", "to_device", "train"]
+
+INTERRUPTED = (
+    "Training was interrupted after {done} of {steps} steps. Until this cell has run to its end, the model is half "
+    "trained, and what is measured is not written into the lab book."
+)
+# Models whose training was interrupted, as long as they are in use: what the training was, and in which cell.
+_half_trained: WeakKeyDictionary[nn.Module, tuple[Any, int | None]] = WeakKeyDictionary()
+
+
+class NotStarted(KeyboardInterrupt):
+    """Ends a cell whose training was interrupted at its next training; Jupyter shows the one sentence."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["The next training of this cell was not started."]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +93,7 @@ class History:
     """What training saw: the loss of every step, the scores by the number of steps done, and the seconds it took.
 
     seconds: of training and judging together. reached: whether it ended because its target was reached.
+    interrupted: whether somebody stopped it before its end.
 
     >>> History(loss=[3.0, 1.0], scores={2: {"accuracy": 0.5}}).last
     {'accuracy': 0.5}
@@ -83,6 +103,7 @@ class History:
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     reached: bool = False
+    interrupted: bool = False
 
     @property
     def steps(self) -> int:
@@ -119,6 +140,9 @@ def train(
 ) -> History:
     """Train a model in place, and leave it in `eval()`.
 
+    An interrupt (Jupyter's stop button) ends it with a sentence; then it gives the history so far, and the lab book
+    takes no results until the same training has come to its end, or the model is no longer in use. A further training
+    in the same cell is not started.
     batches: gives one batch after another, such as `shuffled`; a batch is a tensor, or a list, tuple or dict of them.
     loss: gives the mean loss of the model on a batch, a tensor with one number.
     evaluate: judges the model, without dropout and gradients, every `recipe.evaluate_every` steps and at the end.
@@ -137,31 +161,64 @@ def train(
     recipe = recipe or Recipe()
     if until is not None and evaluate is None:
         raise ValueError("until looks at the scores that evaluate gives: hand in both, or neither")
+    what, cell = (progress, sum(p.numel() for p in model.parameters())), getattr(get_ipython(), "execution_count", None)
+    if cell is not None and cell in [where for _, where in _half_trained.values()]:
+        raise NotStarted
     device = pick_device(device)
-    model.to(device)
-    optimizer = _optimizer(model, recipe)
-    batches = iter(batches)
     history, start = History(), time.perf_counter()
-    with _seeded(generator, device), _bar(recipe.steps, progress) as bar:
-        model.train()
-        for step in range(recipe.steps):
-            batch = to_device(_next(batches, step, recipe.steps), device)
-            history.loss.append(_step(model, loss(model, batch), optimizer, recipe.rate(step), recipe.max_norm))
-            done = step + 1
-            if evaluate is not None and (done % recipe.evaluate_every == 0 or done == recipe.steps):
-                with evaluating(model), torch.no_grad():
-                    history.scores[done] = {name: float(score) for name, score in evaluate(model).items()}
-                history.reached = until is not None and bool(until(history.last))
-            if done % 10 == 0 or done == recipe.steps or history.reached:
-                recent = history.loss[-10:]
-                shown = {"loss": sum(recent) / len(recent)} | history.last
-                bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()), refresh=False)
-            bar.update()
-            if history.reached:
-                break
+    try:
+        with _in_one_piece():
+            model.to(device)
+            optimizer = _optimizer(model, recipe)
+        with _seeded(generator, device), _bar(recipe.steps, progress) as bar:
+            _learn(model, iter(batches), loss, recipe, optimizer, device, history, evaluate, until, bar)
+        for one in [one for one, (which, _) in _half_trained.items() if which == what or one is model]:
+            del _half_trained[one]
+    except KeyboardInterrupt:
+        history.interrupted = True
+        _half_trained[model] = what, cell
+        print(INTERRUPTED.format(done=history.steps, steps=recipe.steps))
     model.eval()
     history.seconds = time.perf_counter() - start
     return history
+
+
+def _learn(
+    model: nn.Module,
+    batches: Iterator[Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    history: History,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None,
+    until: Callable[[Mapping[str, float]], bool] | None,
+    bar: tqdm,
+) -> None:
+    """Take the steps, and note in `history` what each gave."""
+    model.train()
+    for step in range(recipe.steps):
+        batch = to_device(_next(batches, step, recipe.steps), device)
+        history.loss.append(_step(model, loss(model, batch), optimizer, recipe.rate(step), recipe.max_norm))
+        done = step + 1
+        if evaluate is not None and (done % recipe.evaluate_every == 0 or done == recipe.steps):
+            with evaluating(model), torch.no_grad():
+                history.scores[done] = {name: float(score) for name, score in evaluate(model).items()}
+            history.reached = until is not None and bool(until(history.last))
+        if done % 10 == 0 or done == recipe.steps or history.reached:
+            recent = history.loss[-10:]
+            shown = {"loss": sum(recent) / len(recent)} | history.last
+            bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in shown.items()), refresh=False)
+        bar.update()
+        if history.reached:
+            break
+
+
+def half_trained() -> bool:
+    """Say whether a model is in use whose training was interrupted and not done again."""
+    if _half_trained:
+        gc.collect()  # a model that nobody holds any more is out of use
+    return len(_half_trained) > 0
 
 
 def shuffled(
@@ -231,6 +288,22 @@ def to_device(batch: Any, device: torch.device | str) -> Any:
         moved = [to_device(value, device) for value in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
     return batch
+
+
+@contextmanager
+def _in_one_piece() -> Iterator[None]:
+    """Let an interrupt wait: half of what torch imports for its first optimizer could not be imported again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

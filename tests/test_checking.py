@@ -1,6 +1,9 @@
 """check, hint and progress as a learner meets them: in a real interactive shell, cell by cell."""
 
 import atexit
+import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from traitlets.config import Config
 
 from course_lib import checking, exercises, labbook
 from course_lib.checking import CheckFailed, UnknownExercise, check
+from course_lib.exercises import stopping
 from course_lib.exercises.card import BOLD, GREEN, PLAIN, RED
 from tests.exercises.toys import CRASHING
 
@@ -53,6 +57,7 @@ class Notebook:
 def notebook() -> Iterator[Notebook]:
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    checking.load_ipython_extension(shell)
     yield Notebook(shell)(SETUP)
     atexit.unregister(shell.atexit_operations)
     shell.atexit_operations()
@@ -81,11 +86,15 @@ def test_a_wrong_answer_raises_the_card_and_nothing_else(notebook: Notebook):
     assert labbook.recall("check 01.create_causal_mask") == "failed"
 
 
-def test_a_stub_says_what_to_write(notebook: Notebook):
+@pytest.mark.parametrize("execution", ["", "validate", "autograde", "check"])
+def test_a_stub_says_what_to_write_and_stops_nobody_but_who_asks_whether_all_is_solved(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, execution: str
+):
+    monkeypatch.setenv("NBGRADER_EXECUTION", execution)
+    exercise = exercises.get("01.create_causal_mask")
     notebook("def create_causal_mask(seq_len, device=None):\n    raise NotImplementedError", CHECK)
-    assert notebook.card == exercises.get("01.create_causal_mask").refuse(
-        "not written", exercises.get("01.create_causal_mask").side.todo
-    ).message
+    shown = notebook.card if execution else notebook.shown
+    assert shown == exercise.refuse("not written", exercise.side.todo).message
 
 
 @pytest.mark.parametrize(
@@ -192,8 +201,8 @@ def test_a_stub_that_an_answer_calls_is_named(notebook: Notebook):
         'check("02.causal_self_attention", causal_self_attention)',
     )
     said = "split_heads, which your causal_self_attention calls, is not written yet: it raises NotImplementedError."
-    assert said in " ".join(notebook.card.split())
-    assert notebook.card.startswith("○ 02.causal_self_attention · 0 of 7 points")
+    assert said in " ".join(notebook.shown.split())
+    assert notebook.shown.startswith("○ 02.causal_self_attention · 0 of 7 points")
 
 
 def test_progress_lists_every_exercise(notebook: Notebook):
@@ -264,3 +273,103 @@ def test_a_checker_that_crashes_says_so(monkeypatch: pytest.MonkeyPatch):
     assert "The checker failed, not you" in caught.value.card
     assert "hint(" not in caught.value.card
     assert labbook.recall("check 00.square", default=None) is None
+
+
+LOOPS = {
+    "while True:": "pass",
+    "while sum(range(1000)):": "try:\n            seq_len += 1\n        except Exception:\n            pass",
+    "while not time.sleep(1):": "try:\n            time.sleep(1)\n        except:\n            continue",
+    "for _ in iter(int, 1):": "print(seq_len)",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_without_end_is_stopped_and_the_card_quotes_its_line(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, loop: str
+):
+    monkeypatch.setattr(stopping, "WORK_SECONDS", 0.2)
+    monkeypatch.setattr(stopping, "WALL_SECONDS", 0.7)
+    before = signal.getsignal(signal.SIGINT)
+    answer = f"import time\ndef create_causal_mask(seq_len, device=None):\n    {loop}\n        {LOOPS[loop]}"
+    notebook(answer, CHECK)
+    said = " ".join(notebook.card.split())
+    assert said.startswith("✗ 01.create_causal_mask · 0 of 4 points create_causal_mask(")
+    assert " was still running after 10 seconds and was stopped: look for a loop that never ends. It was in " in said
+    quoted = said.partition(" of create_causal_mask: ")[2]
+    assert quoted
+    assert any(quoted.startswith(line.strip()) for line in answer.splitlines()[2:])
+    assert signal.getsignal(signal.SIGINT) is before
+    notebook(RIGHT, CHECK)
+    assert notebook.result.success
+    assert labbook.recall("check 01.create_causal_mask") == "passed"
+
+
+@pytest.mark.parametrize("catch", ["time.sleep(30)", "try: time.sleep(0.1)\n        except: pass"])
+def test_the_stop_button_ends_a_check_with_a_card(notebook: Notebook, catch: str):
+    presses = threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+    notebook(f"import time\ndef create_causal_mask(seq_len, device=None):\n    while True:\n        {catch}")
+    presses.start()
+    notebook(CHECK)
+    said = " ".join(notebook.card.split())
+    assert "You stopped the check while create_causal_mask(" in said
+    assert "It was in line 3" in said or "It was in line 4" in said
+    assert "hint(" not in said
+
+
+def test_an_interrupt_that_an_answer_raises_itself_shows_nothing_of_ours(notebook: Notebook):
+    notebook("def create_causal_mask(seq_len, device=None):\n    raise KeyboardInterrupt", CHECK)
+    assert "You stopped the check before it came to a verdict: run it again." in notebook.card
+    assert labbook.recall("check 01.create_causal_mask", default=None) is None
+
+
+def test_what_an_answer_prints_stands_below_the_card_under_its_call(notebook: Notebook):
+    loud = "def create_causal_mask(seq_len, device=None):\n    for i in range(3000):\n        print('row', i)\n"
+    notebook(loud + "    import sys\n    print('careful', file=sys.stderr)\n" + RIGHT.partition("\n")[2], CHECK)
+    card, _, printed = notebook.shown.partition("\nYour code printed in create_causal_mask(")
+    assert card.startswith("✓ 01.create_causal_mask · 4 of 4 points")
+    lines = printed.splitlines()
+    assert lines[1:11] == [f"row {i}" for i in range(10)]
+    assert re.fullmatch(r"… and \d+,\d\d\d more lines", lines[-1])
+    assert notebook.shown.count("row") == 10
+
+
+def test_the_prints_of_the_call_on_the_card_come_first(notebook: Notebook):
+    two = "    print(len(masks), 'masks\\x1b[2J')\n    return masks[0] & masks[1] if masks[1:] else masks[0]"
+    notebook(f"def combine_masks(*masks):\n{two}", 'check("01.combine_masks", combine_masks)')
+    said = " ".join(notebook.card.split())
+    call = re.search(r" In (combine_masks\(.*?\)[^:]*): ", said)[1]
+    assert call.startswith("combine_masks(a, b, c")
+    assert said.partition("Your code printed in ")[2].startswith(call)
+    assert "\x1b[2J" not in notebook.card
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("def create_causal_mask(seq_len):\n    return torch.ones(1, 1", "in its line 2, '(' was never closed."),
+        ("def create_causal_mask(seq_len):\n  x = 1\n    return x", "IndentationError in its line 3, "),
+        ("def create_causal_mask(seq_len):\n    pass\nreturn 1", "in its line 3, 'return' outside function."),
+    ],
+)
+def test_an_answer_that_does_not_compile_is_said_so_on_the_card(notebook: Notebook, broken: str, said: str):
+    notebook(broken)
+    assert isinstance(notebook.result.error_before_exec, SyntaxError)
+    notebook(CHECK)
+    card = " ".join(notebook.card.split())
+    assert "Your cell that defines create_causal_mask does not compile: " in card
+    assert said in card
+    assert broken.splitlines()[-1].strip() in card
+    assert "hint(" not in card
+    notebook(RIGHT, CHECK)
+    assert notebook.result.success
+    notebook(broken, CHECK)  # not the answer of before, which still stands
+    assert said in " ".join(notebook.card.split())
+    notebook("  " + RIGHT.replace("\n", "\n  ") + "\n  !true", CHECK)  # what a notebook alone can read
+    assert notebook.result.success
+
+
+def test_an_answer_that_was_never_run_is_asked_for(notebook: Notebook):
+    notebook(CHECK)
+    assert "got None. Run the cell with `def create_causal_mask` first" in " ".join(notebook.card.split())
+    notebook("create_causal_mask")
+    assert isinstance(notebook.result.error_in_exec, NameError)

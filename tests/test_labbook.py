@@ -98,3 +98,14 @@ def test_nothing_is_printed(capfd):
     labbook.record("01.a", 1)
     labbook.recall("01.a")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("execution", ["validate", "check", "autograde"])
+def test_nothing_is_written_while_a_copy_of_the_notebook_is_run_to_look_at_it(home, monkeypatch, execution):
+    labbook.record("01.a", 1)
+    monkeypatch.setenv("NBGRADER_EXECUTION", execution)
+    labbook.record("01.a", 2)
+    assert labbook.recall("01.a") == 1
+    (home / "labbook.json").write_text("damaged", encoding="utf-8")
+    labbook.record("01.a", 2)
+    assert [file.name for file in home.iterdir()] == ["labbook.json"]

@@ -73,8 +73,11 @@ class Exercise:
             for wrong in (misconception.wrong, *self.variants.get(name, ()))
         ]
 
-    def grade(self, student: Any, seed: int = 0) -> Verdict:
-        """Run the learner's function or class on the cases of `seed` and judge what came back."""
+    def grade(self, student: Any, seed: int = 0, run: Callable[..., list[Observation]] = run) -> Verdict:
+        """Run the learner's function or class on the cases of `seed` and judge what came back.
+
+        run: how the cases are run, for whoever watches over it.
+        """
         try:
             seen = run(self.side, student, draw(self.side, seed), seed)
         except Exception as error:

@@ -4,10 +4,11 @@ Nothing here knows a right answer. When a class is graded this module runs insid
 code; the judge runs outside and reads only the observations.
 """
 
+import io
 import linecache
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType, TracebackType
@@ -17,7 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Case", "Observation", "RunSide", "call_function", "call_module", "draw", "observe", "ordinary_torch", "run"]
+__all__ = [
+    "Case", "Observation", "RunSide", "Stopped", "answer", "call_function", "call_module", "draw", "observe",
+    "ordinary_torch", "run",
+]  # fmt: skip
 
 # What a learner's function may return before we stop looking: enough for any exercise, small enough to carry.
 MAX_ELEMENTS = 1_000_000
@@ -31,6 +35,7 @@ DTYPES = {
     for name in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()
 }
 MAX_LINE = 200  # of a learner's source, quoted where it raised
+MAX_PRINTED = 2_000  # characters of what one call prints
 
 # Code that no learner wrote: this course, the standard library, torch and whatever else is installed.
 INSTALLED = tuple({str(Path(__file__).parents[1]), *(sysconfig.get_path(n) for n in ("stdlib", "purelib", "platlib"))})
@@ -58,12 +63,14 @@ class Case:
 class Observation:
     """What came back from one call, as plain data.
 
-    kind: tensor, bool, int, float, str, none, list, dict, error (the call raised) or other (none of these).
+    kind: tensor, bool, int, float, str, none, list, dict, error (the call raised), stopped (it had no end) or other
+        (none of these).
     type: name of the type that came back, or of the exception.
     value: a tensor on the CPU (on `meta` if it was there), a plain value, or a tuple or dict of observations.
     device: where a tensor was; text: an exception's message; where: the line of the learner's own code that raised it.
     helper: the learner's function that raised it, where that is another than the one called.
     inputs_changed: the call wrote into its arguments.
+    printed: the beginning of what it printed, which is no part of the answer; lines: how many lines that was in all.
     """
 
     kind: str
@@ -74,6 +81,24 @@ class Observation:
     inputs_changed: bool = False
     where: str = ""
     helper: str = ""
+    printed: str = field(default="", compare=False)
+    lines: int = field(default=0, compare=False)
+
+
+class Stopped(BaseException):
+    """Raised in a learner's code that has no end, by whoever watches over it; its text says why."""
+
+
+class _Prints(io.TextIOBase):
+    """Takes what a call prints: keeps the beginning, and counts the lines."""
+
+    def __init__(self) -> None:
+        self.text, self.lines = "", 0
+
+    def write(self, text: str) -> int:
+        self.text += text[: MAX_PRINTED - len(self.text)]
+        self.lines += text.count("\n")
+        return len(text)
 
 
 def call_function(student: Callable[..., Any], case: Case) -> Any:
@@ -133,26 +158,41 @@ def draw(side: RunSide, seed: int) -> list[Case]:
 
 
 def run(side: RunSide, student: Any, cases: list[Case], seed: int = 0) -> list[Observation]:
-    """Call `student` on every case; whatever it raises becomes an observation.
+    """Call `student` on every case; whatever it raises becomes an observation, and a call that is stopped is the last.
 
-    Code that draws from torch's global generator gives the same answer on every run, whichever of the cases are run
-    with it, and leaves the caller's generator as it was.
+    What the code prints is not shown. Code that draws from torch's global generator gives the same answer on every
+    run, whichever of the cases are run with it, and leaves the caller's generator as it was.
     """
+    seen: list[Observation] = []
     with ordinary_torch(), torch.random.fork_rng(devices=[]):
-        return [_run_case(side, student, case, seed) for case in cases]
+        for case in cases:
+            seen.append(_run_case(side, student, case, seed))
+            if seen[-1].kind == "stopped":
+                break
+    return seen
 
 
 def _run_case(side: RunSide, student: Any, case: Case, seed: int) -> Observation:
     torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a call for each kind of GPU
     inputs = [value for value in (*case.args, *case.kwargs.values()) if isinstance(value, Tensor)]
     before = [value.detach().clone() for value in inputs]
+    prints = _Prints()
     try:
-        seen = observe(side.call(student, case))
-    except (Exception, SystemExit) as error:
+        with redirect_stdout(prints), redirect_stderr(prints):
+            seen = answer(side, student, case)
+    except (Exception, SystemExit, Stopped) as error:
+        while isinstance(error, Stopped) and isinstance(error.__context__, Stopped):
+            error = error.__context__  # what was caught at first shows the line
         where, helper = _where(error.__traceback__, student)
-        seen = Observation("error", type(error).__name__, text=_clip(error), where=where, helper=helper)
+        kind = "stopped" if isinstance(error, Stopped) else "error"
+        seen = Observation(kind, type(error).__name__, text=_clip(error), where=where, helper=helper)
     changed = any(not _identical(old, new) for old, new in zip(before, inputs, strict=True))
-    return replace(seen, inputs_changed=changed)
+    return replace(seen, inputs_changed=changed, printed=prints.text, lines=prints.lines)
+
+
+def answer(side: RunSide, student: Any, case: Case) -> Observation:
+    """Call the learner's code on one case: while this runs, and only then, the learner's code does."""
+    return observe(side.call(student, case))
 
 
 def _where(trace: TracebackType | None, student: Any) -> tuple[str, str]:

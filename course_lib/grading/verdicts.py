@@ -14,6 +14,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from course_lib import exercises
 from course_lib.exercises.card import Verdict, colour, render, to_html
+from course_lib.exercises.compiling import not_compiled
 from course_lib.exercises.evidence import EvidenceError, unpack
 from course_lib.exercises.exercise import CHECKER_FAILED, Exercise
 from course_lib.exercises.shortcuts import find_shortcut
@@ -135,6 +136,9 @@ def _verdict(
             return exercise.refuse("no evidence", f"What came out of the sandbox cannot be read: {error}.")
     if entry["status"] in STOPPED:
         return exercise.refuse(LIMIT_HIT, f"Your {exercise.side.name} {STOPPED[entry['status']]}.")
+    broken = not_compiled(sources, exercise.side.name)
+    if broken is not None:
+        return exercise.refuse("no evidence", broken)
     errors = _errors(entry)
     stopped = next((STOPPED[earlier["status"]] for earlier in reversed(before) if earlier["status"] in STOPPED), None)
     said = f": {errors[0]}" if errors else ""

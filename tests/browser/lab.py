@@ -118,11 +118,11 @@ class Lab:
     def output(self, cell_id: str) -> str:
         return "\n".join(self.cell(cell_id).locator(".jp-OutputArea-output").all_inner_texts())
 
-    def validate(self) -> str:
+    def validate(self, seconds: float = RUN_SECONDS) -> str:
         """Click nbgrader's Validate button and give the text of the dialog that opens."""
         self.panel.get_by_role("button", name="Validate").click()
         dialog = self.page.locator(".jp-Dialog")
-        expect(dialog).to_be_visible(timeout=RUN_SECONDS * 1000)
+        expect(dialog).to_be_visible(timeout=seconds * 1000)
         return dialog.inner_text()
 
     def screenshot(self, name: str, cell_id: str | None = None) -> None:

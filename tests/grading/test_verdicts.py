@@ -57,6 +57,15 @@ def test_a_partly_right_answer_gets_its_part():
     assert wrong.hint.split()[0] in card(cell)
 
 
+def test_an_answer_that_does_not_compile_is_told_so_and_not_that_its_name_is_missing():
+    missing = {"output_type": "error", "ename": "NameError", "evalue": "name 'create_causal_mask' is not defined"}
+    cell, _ = graded(outputs=[missing | {"traceback": []}], answer="%time\ndef create_causal_mask(n):\n    return (n")
+    assert determine_grade(cell) == (0, 4)
+    said = " ".join(card(cell).split())
+    assert "create_causal_mask does not compile: SyntaxError in its line 3, '(' was never closed. return (n" in said
+    assert "NameError" not in said
+
+
 def test_a_wrong_answer_gets_nothing_and_its_card():
     cell, _ = graded(CAUSAL.misconceptions["transposed"].wrong)
     assert determine_grade(cell) == (0, 4)
