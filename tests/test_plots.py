@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from course_lib.masks import create_causal_mask, create_padding_mask, create_prefix_mask
+from course_lib.pictures import Picture
 from course_lib.plots import (
     plot_alignment,
     plot_fills,
@@ -262,7 +263,7 @@ def test_figures_are_drawable_and_none_stays_open():
     ]
     assert plt.get_fignums() == []
     for figure in figures:
-        assert isinstance(figure, Figure)
+        assert isinstance(figure, Picture)
         stream = io.BytesIO()
         figure.savefig(stream, format="png")
         assert stream.getvalue().startswith(b"\x89PNG")

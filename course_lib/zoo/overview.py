@@ -10,7 +10,7 @@ from rich.table import Table
 
 from course_lib.costs import cache_bytes
 from course_lib.decoder import DecoderConfig
-from course_lib.plots import BLUE, FONT, GREEN, PALE, VERMILION
+from course_lib.pictures import BLUE, FONT, GREEN, PALE, VERMILION, subplots
 from course_lib.seq2seq import EncoderDecoderConfig
 from course_lib.zoo.catalogue import CLOSED, Config, config, count_parameters, names
 
@@ -149,7 +149,7 @@ def plot_zoo(found: Sequence[Row], length: int) -> Figure:
     """
     if not found:
         raise ValueError("plot_zoo needs at least one model, got none")
-    fig, axes = plt.subplots(1, 2, figsize=(11, 1.4 + 0.24 * len(found)), sharey=True)
+    fig, axes = subplots(1, 2, figsize=(11, 1.4 + 0.24 * len(found)), sharey=True)
     panels = ("parameters (millions)", [one.parameters / 1e6 for one in found]), (
         f"cache at {length:,} tokens (MiB)",
         [one.cache / 2**20 for one in found],
