@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 from torch import Tensor
 
+from course_lib.config import require_size
 from course_lib.pictures import BLUE, FONT, GREEN, GREY, INK, ORANGE, PALE, SHADES, VERMILION, subplots
 from course_lib.training import History
 
@@ -207,26 +208,29 @@ def plot_history(
     floors: Mapping[str, float] | None = None,
     smooth: int = 20,
     ylabel: str = "loss (nats per token)",
+    first: int = 1,
 ) -> Figure:
     """Draw the loss of training runs: the running mean, and behind it, pale, the loss of every step.
 
     histories: name -> what `training.train` gave. floors: name -> a loss that cannot be passed, such as the entropy
     of the language, drawn as a dotted line. smooth: steps in the running mean; 1 draws the steps themselves.
+    first: the step to begin with; a later one than 1 leaves the steep part out, and what is below it becomes tall.
     Raises ValueError if there is nothing to draw, or if there are more runs than line styles.
     """
-    _require_lines({name: history.loss for name, history in histories.items()})
+    require_size("first", first)
+    _require_lines({name: history.loss[first - 1 :] for name, history in histories.items()})
     fig, ax = subplots(figsize=(7, 4.2))
     for k, ((name, history), (colour, marker, dashes)) in enumerate(zip(histories.items(), SERIES, strict=False)):
-        steps, mean = range(1, history.steps + 1), _running_mean(history.loss, smooth)
+        steps, mean = range(first, history.steps + 1), _running_mean(history.loss, smooth)[first - 1 :]
         apart = max(len(mean) // 8, 1)  # few markers, and none on top of the marker of another run
         if smooth > 1:
-            ax.plot(steps, history.loss, color=colour, alpha=0.25, linewidth=1, zorder=1)
+            ax.plot(steps, history.loss[first - 1 :], color=colour, alpha=0.4, linewidth=1, zorder=1)
         markers = {"marker": marker, "markevery": (k * apart // len(histories), apart)}
         ax.plot(steps, mean, color=colour, linestyle=dashes, linewidth=2, **markers)
-        _name_end(ax, name, len(mean), mean[-1], colour)
+        _name_end(ax, name, history.steps, mean[-1], colour)
     longest = max(history.steps for history in histories.values())
     for name, value in (floors or {}).items():
-        ax.plot([1, longest], [value, value], color=INK, linestyle=":", linewidth=1.5)
+        ax.plot([first, longest], [value, value], color=INK, linestyle=":", linewidth=1.5)
         _name_end(ax, name, longest, value, INK)
     _dress(ax, "training step", ylabel)
     return _finish_charts(fig)
