@@ -272,7 +272,7 @@ def _dress(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.xaxis.set_major_formatter(_plain)
     ax.yaxis.set_major_formatter(_plain)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color=PALE)
+    ax.grid(axis="y", color=GREY, alpha=0.1)  # faint on every page
 
 
 def _make_logarithmic(ax: Axes) -> None:

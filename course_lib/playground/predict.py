@@ -22,6 +22,7 @@ for (const input of page.querySelectorAll('input')) {
     quote=False,
 )
 STYLE = f"""<style onload="{KEEP_KEYS}{GROUP}">
+.prediction .widget-radio-box {{padding: 4px 6px}}
 .prediction input:focus-visible {{outline: 3px solid #D55E00; outline-offset: 2px}}
 </style>"""
 

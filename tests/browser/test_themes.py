@@ -13,7 +13,7 @@ from tests.browser.lab import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-THEMES = {"JupyterLab Light": 255, "JupyterLab Dark": 17}  # with how light the page is
+THEMES = {"JupyterLab Dark": 17, "JupyterLab Light": 255}  # how light the page is; the last one stays for later tests
 ENOUGH = 4.5  # WCAG 2.2, 1.4.3
 CARDS = {
     "failed": """from course_lib.checking import check, hint, progress
