@@ -1,8 +1,4 @@
-"""Figures of the course; each function returns a Figure and leaves nothing open behind it.
-
-Colours are from the palette of Okabe and Ito (2008), which stays apart for colour-blind readers; no figure
-relies on colour alone.
-"""
+"""Figures of the course; each function returns a Figure and leaves nothing open behind it."""
 
 from collections.abc import Mapping, Sequence, Sized
 from statistics import fmean
@@ -10,12 +6,14 @@ from statistics import fmean
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 from torch import Tensor
 
+from course_lib.config import require_size
+from course_lib.pictures import BLUE, FONT, GREEN, GREY, INK, ORANGE, PALE, SHADES, VERMILION, subplots
 from course_lib.training import History
 
 __all__ = [
@@ -31,10 +29,7 @@ __all__ = [
 
 Lines = Mapping[str, Mapping[float, float]]  # name -> {x: y}
 
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PALE, GREY, INK = "#F2F2F2", "#666666", "#222222"
 SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (ORANGE, "D", ":"))
-FONT = 11
 
 
 def plot_masks(
@@ -102,7 +97,7 @@ def plot_alignment(
     shape = (len(target), len(source))
     grid = _as_grid(weights.detach(), *shape)
     pairs = [] if gold is None else _as_grid(gold, *shape).nonzero().tolist()
-    fig, ax = plt.subplots(figsize=(1.8 + 0.55 * shape[1], 1.9 + 0.45 * shape[0]))
+    fig, ax = subplots(figsize=(1.8 + 0.55 * shape[1], 1.9 + 0.45 * shape[0]))
     _shade(ax, grid)
     _label(ax, source, target, title)
     ax.set_xlabel("source: what is looked at", fontsize=FONT)
@@ -131,7 +126,7 @@ def plot_fills(fills: Mapping[str, Mapping[str, float]], hidden: str | None = No
     most = max(map(len, fills.values()))
     longest = max(max(shares.values()) for shares in fills.values()) or 1
     size = (3.4 * len(fills), 1.4 + 0.34 * most)
-    fig, axes = plt.subplots(1, len(fills), figsize=size, squeeze=False, sharex=True)
+    fig, axes = subplots(1, len(fills), figsize=size, squeeze=False, sharex=True)
     for ax, (name, shares) in zip(axes[0], fills.items(), strict=True):
         words, numbers = zip(*sorted(shares.items(), key=lambda pair: -pair[1]), strict=True)
         ax.barh(range(len(words)), numbers, color=[ORANGE if word == hidden else BLUE for word in words], height=0.7)
@@ -191,7 +186,7 @@ def plot_panels(
     if log and lowest <= 0:
         raise ValueError(f"logarithmic axes need numbers above 0, got {lowest}")
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    fig, axes = plt.subplots(1, len(panels), figsize=(7 if len(panels) == 1 else 5.4 * len(panels), 4.2), squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(7 if len(panels) == 1 else 5.4 * len(panels), 4.2), squeeze=False)
     for ax, (ylabel, lines) in zip(axes[0], panels.items(), strict=True):
         for name, line in lines.items():
             x, y = zip(*sorted(line.items()), strict=True)
@@ -213,26 +208,29 @@ def plot_history(
     floors: Mapping[str, float] | None = None,
     smooth: int = 20,
     ylabel: str = "loss (nats per token)",
+    first: int = 1,
 ) -> Figure:
     """Draw the loss of training runs: the running mean, and behind it, pale, the loss of every step.
 
     histories: name -> what `training.train` gave. floors: name -> a loss that cannot be passed, such as the entropy
     of the language, drawn as a dotted line. smooth: steps in the running mean; 1 draws the steps themselves.
+    first: the step to begin with; a later one than 1 leaves the steep part out, and what is below it becomes tall.
     Raises ValueError if there is nothing to draw, or if there are more runs than line styles.
     """
-    _require_lines({name: history.loss for name, history in histories.items()})
-    fig, ax = plt.subplots(figsize=(7, 4.2))
+    require_size("first", first)
+    _require_lines({name: history.loss[first - 1 :] for name, history in histories.items()})
+    fig, ax = subplots(figsize=(7, 4.2))
     for k, ((name, history), (colour, marker, dashes)) in enumerate(zip(histories.items(), SERIES, strict=False)):
-        steps, mean = range(1, history.steps + 1), _running_mean(history.loss, smooth)
+        steps, mean = range(first, history.steps + 1), _running_mean(history.loss, smooth)[first - 1 :]
         apart = max(len(mean) // 8, 1)  # few markers, and none on top of the marker of another run
         if smooth > 1:
-            ax.plot(steps, history.loss, color=colour, alpha=0.25, linewidth=1, zorder=1)
+            ax.plot(steps, history.loss[first - 1 :], color=colour, alpha=0.4, linewidth=1, zorder=1)
         markers = {"marker": marker, "markevery": (k * apart // len(histories), apart)}
         ax.plot(steps, mean, color=colour, linestyle=dashes, linewidth=2, **markers)
-        _name_end(ax, name, len(mean), mean[-1], colour)
+        _name_end(ax, name, history.steps, mean[-1], colour)
     longest = max(history.steps for history in histories.values())
     for name, value in (floors or {}).items():
-        ax.plot([1, longest], [value, value], color=INK, linestyle=":", linewidth=1.5)
+        ax.plot([first, longest], [value, value], color=INK, linestyle=":", linewidth=1.5)
         _name_end(ax, name, longest, value, INK)
     _dress(ax, "training step", ylabel)
     return _finish_charts(fig)
@@ -274,7 +272,7 @@ def _dress(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.xaxis.set_major_formatter(_plain)
     ax.yaxis.set_major_formatter(_plain)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color=PALE)
+    ax.grid(axis="y", color=GREY, alpha=0.1)  # faint on every page
 
 
 def _make_logarithmic(ax: Axes) -> None:
@@ -331,7 +329,7 @@ def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:
     """Make `count` square panels, `side` inches each: up to three in a row, four as two by two."""
     columns = 2 if count == 4 else min(count, 3)
     rows = -(-count // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(side * columns + 0.4, side * rows + 0.6), squeeze=False)
+    fig, axes = subplots(rows, columns, figsize=(side * columns + 0.4, side * rows + 0.6), squeeze=False)
     for ax in axes.flat[count:]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
@@ -348,12 +346,10 @@ def _as_grid(values: Tensor, rows: int, columns: int) -> Tensor:
 
 def _shade(ax: Axes, grid: Tensor) -> None:
     """Draw probabilities as a heat map with the number in each cell; what is exactly 0 reads "0"."""
-    ax.imshow(grid.numpy(), cmap=LinearSegmentedColormap.from_list("weights", ["white", BLUE]), vmin=0, vmax=1)
+    ax.imshow(grid.numpy(), cmap=SHADES, vmin=0, vmax=1)
     for i, row in enumerate(grid.tolist()):
         for j, weight in enumerate(row):
-            _write(
-                ax, i, j, f"{weight:.2f}" if weight else "0", "white" if weight > 0.85 else INK
-            )  # whichever has more contrast
+            _write(ax, i, j, f"{weight:.2f}" if weight else "0", "black")
 
 
 def _write(ax: Axes, row: int, column: int, text: str, colour: str) -> None:

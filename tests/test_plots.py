@@ -4,12 +4,14 @@ import io
 import itertools
 
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from course_lib.masks import create_causal_mask, create_padding_mask, create_prefix_mask
+from course_lib.pictures import Picture
 from course_lib.plots import (
     plot_alignment,
     plot_fills,
@@ -21,7 +23,9 @@ from course_lib.plots import (
     plot_weights,
 )
 from course_lib.training import History
+from tests.classroom import ROOT
 
+LESSON_04 = ROOT / "solutions" / "04_decoder_only" / "decoder_only.ipynb"
 WORDS = ["the", "bank", "by", "the", "river"]
 
 
@@ -241,6 +245,27 @@ def test_a_history_can_be_drawn_as_it_is_and_under_another_name():
     assert ax.get_ylabel() == "squared error"
 
 
+def test_a_history_that_begins_late_shows_what_the_steep_part_hides():
+    losses = [9.0, 5.0, 1.2, 0.8, 1.0]
+    (ax,) = plot_history({"a": History(loss=losses)}, floors={"entropy": 0.9}, smooth=3, first=3).axes
+    batches, mean, floor = ax.lines
+    assert data(batches) == [[3, 4, 5], losses[2:]]
+    assert data(mean) == [[3, 4, 5], pytest.approx([7 / 3, 1, 0.9])]  # the mean still knows the steps before
+    assert data(floor) == [[3, 5], [0.9, 0.9]]
+    assert ax.get_ylim()[1] < 3
+
+
+def test_the_batches_below_the_floor_that_lesson_04_speaks_of_can_be_told_from_it():
+    cells = {cell.id: cell.source for cell in nbformat.read(LESSON_04, as_version=4).cells}
+    loss = [4.6 * 0.95**step + 1.55 + 0.02 * (-1) ** step for step in range(400)]  # falls, bends, and scatters like it
+    shown = []
+    scope = {"history": History(loss=loss), "floor": 1.54, "display": shown.append}
+    exec(cells["history-picture"], scope)
+    (ax,) = shown[-1].axes
+    below, line = ax.transData.transform([(400, min(loss)), (400, 1.54)])[:, 1]
+    assert line - below > 10  # points on a screen
+
+
 def test_a_long_history_has_few_markers_and_those_of_two_runs_lie_apart():
     loss = [1.0] * 400
     (ax,) = plot_history({"a": History(loss=loss), "b": History(loss=loss)}).axes
@@ -262,7 +287,7 @@ def test_figures_are_drawable_and_none_stays_open():
     ]
     assert plt.get_fignums() == []
     for figure in figures:
-        assert isinstance(figure, Figure)
+        assert isinstance(figure, Picture)
         stream = io.BytesIO()
         figure.savefig(stream, format="png")
         assert stream.getvalue().startswith(b"\x89PNG")
@@ -289,6 +314,10 @@ def test_figures_are_drawable_and_none_stays_open():
         ),
         (lambda: plot_history({}), "a chart needs at least one line, got none"),
         (lambda: plot_history({"a": History()}), "a line needs at least one point, got none for 'a'"),
+        (
+            lambda: plot_history({"b": History(loss=[1.0])}, first=2),
+            "a line needs at least one point, got none for 'b'",
+        ),
         (
             lambda: plot_lines({"a": {1: 0.5, 2: 0}}, "n", "seconds", log=True),
             "logarithmic axes need numbers above 0, got 0",

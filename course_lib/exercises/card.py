@@ -20,7 +20,8 @@ FEWEST = 4  # columns, where two tensors stand side by side for it
 MOST_INPUTS = 3  # drawn beside an answer; one of more is no longer traced by eye
 PASSED, FAILED, OPEN = "✓", "✗", "○"
 WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:break-word"  # Jupyter's own breaks inside words
-BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+# White on a ground of its own: a page decides what a colour is written on, and no red reads well on every ground.
+BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[38;5;231;48;5;22m", "\x1b[38;5;231;48;5;124m", "\x1b[0m"
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,15 @@ def render(verdict: Verdict) -> str:
 
 
 def colour(card: str) -> str:
-    """Add terminal colours to a card: green for what passed, red for what did not, bold for the diagnosis."""
+    """Add terminal colours to a card: green behind the mark of what passed, red of what did not, bold the diagnosis."""
     lines = []
     for number, line in enumerate(card.split("\n")):
+        bold = BOLD if number == 0 or line.startswith("It looks like:") else ""
         mark = line.strip()[:1]
         tint = GREEN if mark == PASSED else RED if mark == FAILED else ""
-        if number == 0 or line.startswith("It looks like:"):
-            tint = BOLD + tint
-        lines.append(f"{tint}{line}{PLAIN}" if tint else line)
+        if tint:
+            line = line.replace(mark, f"{tint}{mark}{PLAIN}{bold}", 1)
+        lines.append(f"{bold}{line}{PLAIN}" if bold else line)
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ MODULES = (
     "masks",
     "objectives",
     "padding",
+    "pictures",
     "plots",
     "positions",
     "prompting",

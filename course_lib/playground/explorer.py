@@ -19,6 +19,7 @@ from course_lib.masks import (
 )
 
 __all__ = [
+    "KEEP_KEYS",
     "KINDS",
     "MAX_TOKENS",
     "STYLE",
@@ -38,9 +39,23 @@ SIZED = ("prefix", "sliding window")  # the kinds that have a length to set
 MAX_TOKENS = 12
 LABELS = {"description_width": "110px"}
 
+# What a style of the page runs when it is shown. JupyterLab takes plain keys (an arrow goes to another cell, an x cuts
+# the cell) from all that has no such attribute; keys with Shift or Control stay JupyterLab's.
+KEEP_KEYS = escape(
+    """this.closest('.widget-vbox')?.classList.add('keeps-keys');
+window.keepKeys ??= ({target, ctrlKey, metaKey, altKey, shiftKey}) => {
+    if (target.closest?.('.keeps-keys'))
+        target.toggleAttribute('data-lm-suppress-shortcuts', !(ctrlKey || metaKey || altKey || shiftKey));
+};
+window.addEventListener('keydown', window.keepKeys, true);""",
+    quote=False,
+)
+
 # Colours: Okabe and Ito's blue and orange; text and lines take the colour of whatever theme surrounds them. At its
 # strongest the blue of a shaded cell keeps a fifth of the page, so that dark and light text both stay readable on it.
-STYLE = """<style>
+STYLE = (
+    f'<style onload="{KEEP_KEYS}">'
+    + """
 .explorer-view table {border-collapse: collapse; margin: 8px 0; color: inherit}
 .explorer-view table, .explorer-view p {font-size: 14px; line-height: 1.4}
 .explorer-view caption {text-align: left; font-weight: 600; padding: 4px 0; color: inherit}
@@ -57,7 +72,9 @@ STYLE = """<style>
 .explorer-view tr.chosen th, .explorer-view th.chosen {font-weight: 700; text-decoration: underline}
 .explorer-view p {margin: 4px 0; color: inherit}
 .explorer-view .both {display: flex; flex-wrap: wrap; column-gap: 40px}
+.keeps-keys :is(button, .noUi-handle):focus-visible {outline: 3px solid #D55E00; outline-offset: 1px}
 </style>"""
+)
 
 
 class Cell(NamedTuple):

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from course_lib.costs import cache_bytes
 from course_lib.decoder import DecoderConfig
-from course_lib.plots import BLUE, FONT, GREEN, PALE, VERMILION
+from course_lib.pictures import BLUE, FONT, GREEN, GREY, VERMILION, subplots
 from course_lib.seq2seq import EncoderDecoderConfig
 from course_lib.zoo.catalogue import CLOSED, Config, config, count_parameters, names
 
@@ -149,7 +149,7 @@ def plot_zoo(found: Sequence[Row], length: int) -> Figure:
     """
     if not found:
         raise ValueError("plot_zoo needs at least one model, got none")
-    fig, axes = plt.subplots(1, 2, figsize=(11, 1.4 + 0.24 * len(found)), sharey=True)
+    fig, axes = subplots(1, 2, figsize=(11, 1.4 + 0.24 * len(found)), sharey=True)
     panels = ("parameters (millions)", [one.parameters / 1e6 for one in found]), (
         f"cache at {length:,} tokens (MiB)",
         [one.cache / 2**20 for one in found],
@@ -161,7 +161,7 @@ def plot_zoo(found: Sequence[Row], length: int) -> Figure:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         ax.set_xlabel(label, fontsize=FONT)
-        ax.grid(color=PALE)
+        ax.grid(color=GREY, alpha=0.1)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(found)), [one.name for one in found], fontsize=FONT - 2)

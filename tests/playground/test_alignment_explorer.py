@@ -21,7 +21,7 @@ LOOK = Look(SOURCE, TARGET, WEIGHTS, GOLD)
 
 
 def text(html: str) -> str:
-    plain = re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
+    plain = re.sub(r"<style.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
     return " ".join(html_module.unescape(plain).split())
 
 

@@ -33,7 +33,7 @@ def parts(page):
 
 
 def text(view) -> str:
-    plain = re.sub(r"<style>.*?</style>|<[^>]*>", "", view.value, flags=re.DOTALL)
+    plain = re.sub(r"<style.*?</style>|<[^>]*>", "", view.value, flags=re.DOTALL)
     return plain.replace("&#x27;", "'").replace("&lt;", "<").replace("&gt;", ">")
 
 
