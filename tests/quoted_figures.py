@@ -19,6 +19,9 @@ def lesson02(r):
     yield "02/agreement-reading", "Only the last digits", max(r("02.difference_from_torch").values()) < 5e-6
     yield "02/residual-reading", "makes all tokens one vector", alone > 0.99
     yield "02/residual-reading", "after 12 layers they still differ", residual < 0.95
+    growth = r("02.growth_when_length_doubles")
+    memory = growth["open, memory"], growth["fused, memory"]
+    yield "02/cost-reading", "four times in the open, twice when fused", memory == (4, 2)
     yield "02/order-reading", "equal to a rounding error", max(plain.values()) < 1e-5
     yield "02/order-reading", "gives some order away", max(causal.values()) > 0.01
 
@@ -134,6 +137,8 @@ def lesson06(r):
     worse = [head > row["mean"] for row in (first, second) for head in row["heads"]]
     yield "06/error-reading", "mostly worse than the mean of its layer", sum(worse) > len(worse) / 2
     yield "06/error-reading", "but not always: compare the heads of the second", min(second["heads"]) < second["mean"]
+    by_layer = [row["hundert"] + row["tausend"] for row in words.values()]
+    yield "06/words-reading", "look elsewhere, above all in the second layer", by_layer[0] < by_layer[1] > 0.2
     digits = max(row["says a digit"] for row in words.values())
     yield "06/words-reading", "look at their partner nearly always", digits < 0.05
     pairs = number_pairs(1000, torch.Generator().manual_seed(7), subset="test")

@@ -52,20 +52,23 @@ def measured(lesson: Lesson, seed: int) -> dict[str, Any]:
 
 
 def main(numbers: list[str]) -> int:
-    """Measure the lessons with these numbers anew, or all if none is given; the results of others stay."""
-    shipped = json.loads(labbook.REFERENCE.read_text(encoding="utf-8")) if numbers else {}
+    """Measure the lessons with these numbers anew, or all if none is given; each is shipped as soon as it is there."""
     for lesson in Course(ROOT).lessons():
         if numbers and lesson.number not in numbers:
             continue
         start = time.perf_counter()
-        books = [measured(lesson, seed) for seed in range(SEEDS)]
-        shipped = {key: values for key, values in shipped.items() if key[:2] != lesson.number}
-        shipped |= {key: [book[key] for book in books] for key in books[0]}
-        print(f"{lesson.name}: {time.perf_counter() - start:.0f} s")
+        ship(lesson, [measured(lesson, seed) for seed in range(SEEDS)])
+        print(f"{lesson.name}: {SEEDS} seeds in {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def ship(lesson: Lesson, books: list[dict[str, Any]]) -> None:
+    """Write what the seeds gave in place of the lesson's shipped results; those of other lessons stay."""
+    shipped = json.loads(labbook.REFERENCE.read_text(encoding="utf-8"))
+    shipped = {key: values for key, values in shipped.items() if key[:2] != lesson.number}
+    shipped |= {key: [book[key] for book in books] for key in books[0]}
     lines = (f"  {json.dumps(key)}: {json.dumps(shipped[key], ensure_ascii=False)}" for key in sorted(shipped))
     labbook.REFERENCE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    print(f"{len(shipped)} results of {SEEDS} seeds in {labbook.REFERENCE.relative_to(ROOT)}")
-    return 0
 
 
 if __name__ == "__main__":
