@@ -133,7 +133,7 @@ def lesson06(r):
     yield "06/maps-reading", "Writing *fünf* the model looks at *five*", words["layer 1"]["says a digit"] < 0.05
     yield "06/error-reading", "The untrained model is wrong about most", min(row["mean"] for row in untrained) > 0.5
     yield "06/error-reading", "the mean of a layer finds most partners", max(first["mean"], second["mean"]) < 0.5
-    yield "06/error-reading", "The first layer's mean is closer to the truth", first["mean"] < second["mean"]
+    yield "06/error-reading", "the first layer's mean is closer to the truth", first["mean"] < second["mean"]
     worse = [head > row["mean"] for row in (first, second) for head in row["heads"]]
     yield "06/error-reading", "mostly worse than the mean of its layer", sum(worse) > len(worse) / 2
     yield "06/error-reading", "but not always: compare the heads of the second", min(second["heads"]) < second["mean"]
