@@ -205,7 +205,7 @@ class Stack(nn.Module):
 
 @torch.no_grad()
 def initialise(model: nn.Module, generator: torch.Generator | None = None, std: float = 0.02) -> None:
-    """Draw all weights of linear layers and embeddings from N(0, std²) and set biases to 0 (Devlin et al. 2018, A.2).
+    """Draw weights of linear layers and embeddings from N(0, std²) (Radford et al. 2018, 4.1), and set biases to 0.
 
     With a generator the model depends on its seed alone; norms stay as they are.
 

@@ -7,7 +7,7 @@ __all__ = ["KVCache"]
 
 
 class KVCache:
-    """The keys and values of one attention layer, for the tokens seen so far (Shazeer 2019, section 2.3).
+    """The keys and values of one attention layer, for the tokens seen so far (Shazeer 2019, section 2.4).
 
     The room for `max_len` tokens is taken once, at the first `append`; a new token is then one small copy, where
     `torch.cat` would copy everything again. For generating, under `torch.no_grad()` or `torch.inference_mode()`.

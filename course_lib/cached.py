@@ -21,7 +21,7 @@ def attend_with_cache(
 
     New token t sees every cached token and the new ones up to itself: the causal mask is aligned bottom-right. So the
     outputs are those of causal attention over the whole sequence, however it is cut into calls (Shazeer 2019,
-    section 2.3, "incremental" attention).
+    section 2.4, "incremental" attention).
     cache: holds the tokens before, none on the first call; afterwards it holds the new ones too.
     Shapes: q, k, v (batch, heads, new, head_dim); returns (batch, heads, new, head_dim).
     Raises ValueError if the cache has no room for the new tokens, or holds another batch or other heads.

@@ -44,14 +44,14 @@ def test_without_course_home_the_book_lies_in_the_current_directory(tmp_path, mo
 
 def test_where_the_learner_has_no_result_the_courses_own_stands_in(home, tmp_path, monkeypatch):
     shipped = tmp_path / "shipped.json"
-    shipped.write_text('{"03.accuracy": 0.5}', encoding="utf-8")
+    shipped.write_text('{"03.accuracy": [0.5, 0.25, 0.75]}', encoding="utf-8")
     monkeypatch.setattr(labbook, "REFERENCE", shipped)
     assert labbook.recall("03.accuracy") == labbook.recall("03.accuracy", default=None) == 0.5
     assert not labbook.is_own("03.accuracy")
     labbook.record("03.accuracy", 0.75)
     assert labbook.recall("03.accuracy") == 0.75
     assert labbook.is_own("03.accuracy")
-    assert json.loads(shipped.read_text(encoding="utf-8")) == {"03.accuracy": 0.5}
+    assert json.loads(shipped.read_text(encoding="utf-8")) == {"03.accuracy": [0.5, 0.25, 0.75]}
 
 
 def test_the_grading_build_has_no_shipped_results_and_needs_none(monkeypatch, tmp_path):

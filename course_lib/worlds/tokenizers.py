@@ -81,7 +81,7 @@ class ByteTokenizer:
     """A tokenizer of the bytes of UTF-8: it knows every text, and decodes it without loss.
 
     tokens: names by id, a byte being named by its number. The name of a special token, written in a text, is that
-    token. Source: byte-level models such as ByT5 (Xue et al. 2021, section 3.1), with the ids of this course.
+    token. Source: byte-level models such as ByT5 (Xue et al. 2022, section 3.1), with the ids of this course.
 
     >>> tokenizer = ByteTokenizer()
     >>> tokenizer.vocab_size, tokenizer.encode("né", eos=True)
