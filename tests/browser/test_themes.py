@@ -63,7 +63,7 @@ CONTRASTS = """root => {
         if (!said || !shown || element.closest(':disabled, style')) continue;
         const page = ground(element), ink = over(parts(getComputedStyle(element).color), page);
         const [low, high] = [light(page), light(ink)].sort((a, b) => a - b);
-        found[said.slice(0, 60)] = high / low;
+        found[said.slice(0, 60)] = Math.min(found[said.slice(0, 60)] ?? Infinity, high / low);
     }
     return found;
 }"""
