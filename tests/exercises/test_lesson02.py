@@ -140,6 +140,15 @@ def test_wrong_numbers_alone_leave_the_group_of_dtypes_without_a_cross(exercise:
     assert f"  ○ {group.name}" in verdict.message
 
 
+def test_a_first_version_that_forgets_the_empty_query_earns_most_of_the_points(seeds):
+    def first_version(q, k, mask=None):
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
+    for seed in seeds:
+        assert WEIGHTS.grade(first_version, seed).points == 7
+
+
 def test_right_numbers_in_another_dtype_cost_one_point():
     def in_float64(q, k, mask=None):
         return WEIGHTS.reference(q.double(), k.double(), mask)
