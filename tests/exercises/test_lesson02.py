@@ -71,7 +71,7 @@ def test_ordinary_masks_leave_each_query_a_key_and_forbid_it_one(seed: int):
         else:
             assert seen.all()
             assert not case.args[2].all(-1).any()
-    assert empty == [(True, False)] * 3
+    assert empty == [(True, False)] * 4
 
 
 @pytest.mark.parametrize("exercise", [WEIGHTS, BLOCK, ROPE], ids=lambda exercise: exercise.id)

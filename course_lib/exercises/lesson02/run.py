@@ -107,6 +107,7 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
         _weights_case(MASKED, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
         _weights_case(NOBODY, *draw(batch, heads), nobody, no_keys),
         _weights_case(NOBODY, *draw(batch, heads), empty, no_keys),
+        _weights_case(NOBODY, *draw(batch, heads), _mask(generator, batch, 1, q_len).unsqueeze(-1), no_keys),
         _weights_case(LARGE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
         *_large_cases(generator, batch, heads, q_len=q_len, k_len=k_len),
         _weights_case(AXES, *draw(), _mask(generator, q_len, k_len)),
@@ -252,7 +253,11 @@ def _call_block(student: Callable[..., Any], case: Case) -> Any:
     _go_back(student(x.clone(), W_qkv.clone(), W_o.clone(), num_heads))
     columns = dict(zip(("queries", "keys", "values"), _columns(W_qkv.grad), strict=True))
     gradients = {"x": x.grad, **{f"W_qkv's columns of {name}": part for name, part in columns.items()}, "W_o": W_o.grad}
-    return {f"a gradient reaches {name}": value is not None and bool(value.any()) for name, value in gradients.items()}
+    return {f"a gradient reaches {name}": _fills_every_row(value) for name, value in gradients.items()}
+
+
+def _fills_every_row(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.any(-1).all())
 
 
 def _columns(gradient: Tensor | None) -> Sequence[Tensor | None]:
@@ -314,7 +319,7 @@ def _rope_cases(generator: torch.Generator) -> list[Case]:
         _rope_case(TURNED, x, torch.arange(small)),
         _rope_case(TURNED, _normal(generator, heads, batch, large, other), torch.arange(large)),
         _rope_case(ELSEWHERE, x, torch.arange(start, start + small)),
-        _rope_case(ELSEWHERE, x[:, :, :3], torch.tensor([middle, high, low], dtype=torch.int32)),
+        _rope_case(ELSEWHERE, x[:1, :1, :3], torch.tensor([middle, high, low], dtype=torch.int32)),
         Case(DISTANCE, _with(distance, q=q, k=k), (q, k, torch.arange(small), start)),
         _rope_case(DTYPE, x.double(), torch.arange(1, small + 1)),
         _rope_case(DTYPE, x.bfloat16(), torch.arange(far, far + small)),
