@@ -71,7 +71,7 @@ def test_ordinary_masks_leave_each_query_a_key_and_forbid_it_one(seed: int):
         else:
             assert seen.all()
             assert not case.args[2].all(-1).any()
-    assert empty == [(True, False)] * 3
+    assert empty == [(True, False)] * 4
 
 
 @pytest.mark.parametrize("exercise", [WEIGHTS, BLOCK, ROPE], ids=lambda exercise: exercise.id)
@@ -138,6 +138,15 @@ def test_wrong_numbers_alone_leave_the_group_of_dtypes_without_a_cross(exercise:
     (group,) = [result for result in verdict.groups if result.name in exercise.form]
     assert (group.failure, group.counted, group.points) == (None, False, 0)
     assert f"  ○ {group.name}" in verdict.message
+
+
+def test_a_first_version_that_forgets_the_empty_query_earns_most_of_the_points(seeds):
+    def first_version(q, k, mask=None):
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
+    for seed in seeds:
+        assert WEIGHTS.grade(first_version, seed).points == 7
 
 
 def test_right_numbers_in_another_dtype_cost_one_point():

@@ -77,6 +77,7 @@ def _padding_cases(generator: torch.Generator) -> list[Case]:
     return [
         _padding_case("which keys are real", _lengths(generator, 3, small), small),
         _padding_case("which keys are real", _lengths(generator, 2, large), large, torch.int32),
+        _padding_case("which keys are real", _lengths(generator, 1, n), n),
         _padding_case("empty and full sequences", [n, *_lengths(generator, 1, n), 0], n),
         _padding_case("empty and full sequences", [0, 0], 3),
         _padding_case(DEVICE, _lengths(generator, 3, n), n),
@@ -117,6 +118,7 @@ def _combine_cases(generator: torch.Generator) -> list[Case]:
         _combine_case(generator, many, (1, 1, q, q)),
         _combine_case(generator, many, (1, 1, q, q), (batch, 1, 1, q), (1, 1, q, q)),
         _combine_case(generator, many, (batch, 1, 1, k), (1, heads, 1, 1), (1, 1, q, 1), (1, 1, q, k)),
+        _combine_case(generator, many, (q, k), (batch, 1, 1, k), (k,)),
     ]
 
 
@@ -138,6 +140,7 @@ def _prefix_cases(generator: torch.Generator) -> list[Case]:
     none, everything = "no prefix: the causal mask", "all prefix: every pair"
     return [
         *(_prefix_case("which pairs may attend", _between(generator, 2, size - 2), size) for size in sizes),
+        _prefix_case("which pairs may attend", n - 1, n),
         *(_prefix_case(none, 0, size) for size in (n, 1)),
         *(_prefix_case(everything, size, size) for size in (n, 1)),
     ]
@@ -291,18 +294,18 @@ def _leak_cases(generator: torch.Generator) -> list[Case]:
             case(past=lambda i, j: j < i),
             case(past=lambda i, j: j <= i < 4 or j == 0),
             case(leak=lambda i, j: True),
-            case(sizes=(3, 5, 2, 7), leak=lambda i, j: True),
+            case(sizes=(3, 2, 5, 7), leak=lambda i, j: True),
         ],
         [
             case(sizes=(2, 1, 3, 5)),
             case(sizes=(3, 7, 2, 5)),
             case(leak=lambda i, j: j == i + 1, past=lambda i, j: False),
-            case(leak=lambda i, j: j == i + 2),
+            case(sizes=(1, 5, 3, 7), leak=lambda i, j: j == i + 2),
             *(case(leak=lambda i, j, pair=pair: (i, j) == pair) for pair in ((0, 4), (0, 1), (1, 2), (3, 4))),
         ],
         [
             ahead(kind=GATED, opens=slice(0, 1)),
-            ahead(kind=GATED, opens=slice(1, None)),
+            ahead(sizes=(3, 5, 2, 7), kind=GATED, opens=slice(1, 2)),
             ahead(reads=slice(0, 1)),
             ahead(reads=slice(-1, None)),
             ahead(writes=slice(0, 1)),

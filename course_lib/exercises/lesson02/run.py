@@ -43,6 +43,11 @@ def _with(call: str, **tensors: Tensor) -> str:
     return f"{call} with shapes {', '.join(shapes)}"
 
 
+def _precision(dtype: torch.dtype) -> str:
+    """Say which dtype an input has, where it is no ordinary one."""
+    return "" if dtype == torch.float32 else f", {dtype}".replace("torch.", "")
+
+
 def _mask(generator: torch.Generator, *shape: int) -> Tensor:
     """Draw a mask in which each query may attend to at least one key, and not to all."""
     places = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
@@ -102,12 +107,14 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
         _weights_case(MASKED, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
         _weights_case(NOBODY, *draw(batch, heads), nobody, no_keys),
         _weights_case(NOBODY, *draw(batch, heads), empty, no_keys),
+        _weights_case(NOBODY, *draw(batch, heads), _mask(generator, batch, 1, q_len).unsqueeze(-1), no_keys),
         _weights_case(LARGE, *draw(batch, heads), nobody, ", backwards, where some queries have no key"),
         *_large_cases(generator, batch, heads, q_len=q_len, k_len=k_len),
         _weights_case(AXES, *draw(), _mask(generator, q_len, k_len)),
         _weights_case(AXES, one[:, :1], several, _mask(generator, 1, k_len)),
         _weights_case(AXES, *double, shared, ", float64"),
         _weights_case(AXES, *half, shared, ", bfloat16"),
+        _weights_case(AXES, *(value.clone() for value in half), more=", bfloat16"),
     ]
 
 
@@ -188,10 +195,12 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
     head_dims, lengths = _shuffled(generator, 7, 11), _shuffled(generator, 13, 17)
     several_heads = zip(several, lengths, head_dims, strict=True)
     made = [_normal(generator, batch, *size) for size in (*several_heads, (1, lengths[0], head_dims[0]))]
+    stacked = _normal(generator, several[0], batch, lengths[1], head_dims[1]).transpose(0, 1)
     sizes = ((batch, lengths[0]), (1, lengths[1]), (1, 1))
     views = [_normal(generator, *size, several[0], head_dims[0]).transpose(1, 2) for size in sizes]
     return [
         *(Case(SIDE_BY_SIDE, _with("merge_heads(x)", x=x), (x,)) for x in made),
+        Case(SIDE_BY_SIDE, _with("merge_heads(x)", x=stacked) + ", with the heads first in memory", (stacked,)),
         *(Case(INVERSE, _with("merge_heads(x)", x=x) + ", a view made by split_heads", (x,)) for x in views),
     ]
 
@@ -204,17 +213,18 @@ MERGE = RunSide(
 )
 
 
-def _block_case(generator: torch.Generator, group: str, sizes: tuple[int, int, int, int], more: str = "") -> Case:
+def _block_case(
+    generator: torch.Generator, group: str, sizes: tuple[int, int, int, int], dtype: torch.dtype = torch.float32
+) -> Case:
     """Draw an input and weights. sizes: batch, seq, heads, head_dim. Scores are about N(0, 1), far from one-hot."""
     batch, seq, heads, head_dim = sizes
     d_model = heads * head_dim
     x = _normal(generator, batch, seq, d_model)
     W_qkv = _normal(generator, d_model, 3 * d_model) / d_model**0.5
     W_o = _normal(generator, d_model, d_model) / d_model**0.5
-    if more:
-        x, W_qkv, W_o = x.double(), W_qkv.double(), W_o.double()
-    shown = _with(f"causal_self_attention(x, W_qkv, W_o, {heads})", x=x, W_qkv=W_qkv, W_o=W_o)
-    return Case(group, shown + more, (x, W_qkv, W_o, heads))
+    x, W_qkv, W_o = x.to(dtype), W_qkv.to(dtype), W_o.to(dtype)
+    shown = _with(f"causal_self_attention(x, W_qkv, W_o, {heads})", x=x, W_qkv=W_qkv, W_o=W_o) + _precision(dtype)
+    return Case(group, shown, (x, W_qkv, W_o, heads))
 
 
 def _block_cases(generator: torch.Generator) -> list[Case]:
@@ -225,9 +235,10 @@ def _block_cases(generator: torch.Generator) -> list[Case]:
         _block_case(generator, OUTPUTS, (heads, large, batch, small)),
         _block_case(generator, CAUSAL, (batch, large, heads, small)),
         _block_case(generator, SINGLE, (batch, small, 1, large)),
-        _block_case(generator, SINGLE, (heads, 1, batch, large)),
+        _block_case(generator, SINGLE, (1, 1, batch, large)),
         _block_case(generator, REACHES, (batch, small, heads, large)),
-        _block_case(generator, DTYPE, (heads, small, batch, large), ", float64"),
+        _block_case(generator, DTYPE, (heads, small, batch, large), torch.float64),
+        _block_case(generator, DTYPE, (batch, large, heads, small), torch.bfloat16),
     ]
 
 
@@ -242,7 +253,11 @@ def _call_block(student: Callable[..., Any], case: Case) -> Any:
     _go_back(student(x.clone(), W_qkv.clone(), W_o.clone(), num_heads))
     columns = dict(zip(("queries", "keys", "values"), _columns(W_qkv.grad), strict=True))
     gradients = {"x": x.grad, **{f"W_qkv's columns of {name}": part for name, part in columns.items()}, "W_o": W_o.grad}
-    return {f"a gradient reaches {name}": value is not None and bool(value.any()) for name, value in gradients.items()}
+    return {f"a gradient reaches {name}": _fills_every_row(value) for name, value in gradients.items()}
+
+
+def _fills_every_row(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.any(-1).all())
 
 
 def _columns(gradient: Tensor | None) -> Sequence[Tensor | None]:
@@ -285,8 +300,8 @@ BLOCK = RunSide(
 
 
 def _rope_case(group: str, x: Tensor, positions: Tensor) -> Case:
-    kind = "" if x.dtype == torch.float32 else f", {x.dtype}".replace("torch.", "")
-    shown = _with(f"rope(x, torch.tensor({positions.tolist()}))", x=x) + kind
+    kind = "" if positions.dtype == torch.int64 else f", dtype={positions.dtype}"
+    shown = _with(f"rope(x, torch.tensor({positions.tolist()}{kind}))", x=x) + _precision(x.dtype)
     return Case(group, shown, (x.clone(), positions))  # of its own, for whoever writes into it
 
 
@@ -299,11 +314,12 @@ def _rope_cases(generator: torch.Generator) -> list[Case]:
     q, k = (_normal(generator, 1, 1, small, head_dim) for _ in range(2))
     distance = "rope(q, p) @ rope(k, p).mT minus the same with p + " + str(start)
     x = _normal(generator, batch, heads, small, head_dim)
+    low, middle, high = (torch.randperm(30, generator=generator)[:3] + 1).sort().values.tolist()
     return [
         _rope_case(TURNED, x, torch.arange(small)),
         _rope_case(TURNED, _normal(generator, heads, batch, large, other), torch.arange(large)),
         _rope_case(ELSEWHERE, x, torch.arange(start, start + small)),
-        _rope_case(ELSEWHERE, x[:, :, :3], torch.randperm(30, generator=generator)[:3] + 1),
+        _rope_case(ELSEWHERE, x[:1, :1, :3], torch.tensor([middle, high, low], dtype=torch.int32)),
         Case(DISTANCE, _with(distance, q=q, k=k), (q, k, torch.arange(small), start)),
         _rope_case(DTYPE, x.double(), torch.arange(1, small + 1)),
         _rope_case(DTYPE, x.bfloat16(), torch.arange(far, far + small)),
