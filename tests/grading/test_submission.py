@@ -312,7 +312,7 @@ def test_what_is_kept_has_a_size(tmp_path, key):
     notebook.cells[1][key] = [{}] * 600_000
     assert "more parts than a notebook can" in loaded(tmp_path, notebook).metadata.course.unreadable
     notebook.cells[1][key] = "x" * 21_000_000
-    assert "larger than 20 MB even without" in loaded(tmp_path, notebook).metadata.course.unreadable
+    assert "larger than 20 MB even without outputs" in loaded(tmp_path, notebook).metadata.course.unreadable
 
 
 def test_what_is_too_long_for_a_page_is_shortened_and_costs_nothing(tmp_path):
