@@ -139,7 +139,7 @@ def _worth_reading(content: bytes) -> bytes:
                 start, skipped = len(content), depth
     kept.append(content[start:])
     if sum(map(len, kept)) > LARGEST_READ:
-        raise OddFile(f"it is larger than {LARGEST_READ / 1e6:g} MB even without its outputs: delete what is not yours")
+        raise OddFile(f"it is larger than {LARGEST_READ / 1e6:g} MB even without outputs: delete what is not needed")
     return b"".join(kept)
 
 

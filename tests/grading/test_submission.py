@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_raw_cell
 from course_lib.grading.handin import load
 from course_lib.grading.submission import exercise_of, plan, repair
 from course_lib.grading.verdicts import describe
-from tests.classroom import grade_cells, released, solved
+from course_lib.layout import Course
+from tests.classroom import ROOT, grade_cells, released, solved
 
 CHECK = "create-causal-mask-check"
 
@@ -152,6 +153,20 @@ def test_what_was_given_runs_where_it_was_given(name, loss):
     run = sources_run(notebook)
     assert run[: len(expected)] == expected
     assert len(repair(notebook, released()).metadata.course.repairs) == (loss != "nameless")
+
+
+@pytest.mark.parametrize("lesson", Course(ROOT).lessons(), ids=lambda lesson: lesson.name)
+def test_in_every_lesson_given_cells_are_known_without_their_names_and_put_back(lesson):
+    notebook, ours = solved(lesson), released(lesson)
+    expected = [cell.source for cell in plan(repair(notebook, ours))]
+    for number, cell in enumerate(notebook.cells):
+        if "nbgrader" not in cell.metadata:
+            cell.update(id=f"{number}", metadata={})
+    assert [cell.source for cell in plan(repair(notebook, ours))] == expected
+    notebook.cells = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+    run = [cell.source for cell in plan(repair(notebook, ours))]
+    assert run == [source for source in expected if source in run]
+    assert cell_named(ours, "setup").source == run[0]
 
 
 def test_a_given_cell_that_was_changed_runs_as_it_was_given_and_then_as_it_is():
@@ -297,7 +312,7 @@ def test_what_is_kept_has_a_size(tmp_path, key):
     notebook.cells[1][key] = [{}] * 600_000
     assert "more parts than a notebook can" in loaded(tmp_path, notebook).metadata.course.unreadable
     notebook.cells[1][key] = "x" * 21_000_000
-    assert "larger than 20 MB even without" in loaded(tmp_path, notebook).metadata.course.unreadable
+    assert "larger than 20 MB even without outputs" in loaded(tmp_path, notebook).metadata.course.unreadable
 
 
 def test_what_is_too_long_for_a_page_is_shortened_and_costs_nothing(tmp_path):
