@@ -92,6 +92,8 @@ class Stopped(BaseException):
 class _Prints(io.TextIOBase):
     """Takes what a call prints: keeps the beginning, and counts the lines."""
 
+    encoding = "utf-8"
+
     def __init__(self) -> None:
         self.text, self.lines = "", 0
 
