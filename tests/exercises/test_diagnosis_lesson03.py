@@ -90,6 +90,39 @@ def as_many_a_row(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator
     return inputs, labels
 
 
+def drawing(
+    places: Callable[..., torch.Tensor] = lambda shape, rate, generator: torch.rand(shape, generator=generator) < rate,
+    masked: float = 0.8,
+    random: float = 0.1,
+    default: float = 0.15,
+) -> Callable[..., Any]:
+    """Masking with other places, of (shape, rate, generator), other shares, or another rate where none is given."""
+
+    def mask_tokens(ids, mask_id, vocab_size, special_ids=(), rate=default, generator=None):
+        special = torch.tensor([mask_id, *special_ids])
+        selected = places(ids.shape, rate, generator) & ~torch.isin(ids, special)
+        u = torch.rand(ids.shape, generator=generator)
+        words = torch.tensor([v for v in range(vocab_size) if v not in special], dtype=ids.dtype)
+        words = words[torch.randint(len(words), ids.shape, generator=generator)]
+        inputs = torch.where(selected & (u >= masked) & (u < masked + random), words, ids)
+        return inputs.masked_fill(selected & (u < masked), mask_id), ids.masked_fill(~selected, -100)
+
+    return mask_tokens
+
+
+def with_replacement(shape, rate, generator):
+    drawn = torch.randint(shape[1], (shape[0], int(rate * shape[1])), generator=generator)
+    return torch.zeros(shape, dtype=torch.bool).scatter(1, drawn, True)
+
+
+def in_pairs(shape, rate, generator):
+    return (torch.rand(shape, generator=generator) < rate).repeat_interleave(2, 1)[:, : shape[1]]
+
+
+def more_in_front(shape, rate, generator):
+    return torch.rand(shape, generator=generator) < rate * torch.linspace(1.5, 0.5, shape[1])
+
+
 def one_fate(ids, mask_id, vocab_size, special_ids=(), rate=0.15, generator=None):
     _, labels = right(ids, mask_id, vocab_size, special_ids, rate, generator=generator)
     u = torch.rand((), generator=generator)
@@ -220,6 +253,14 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (MASKING, as_many_a_row, OVER, 6),
     (MASKING, from_1_minus_rate, "the comparison is turned round", 6),
     (MASKING, three_parts, None, 0),
+    (MASKING, drawing(masked=0.1), None, 5),
+    (MASKING, drawing(random=0.15), None, 5),
+    (MASKING, drawing(random=0.05), None, 5),
+    (MASKING, drawing(masked=0.85, random=0.05), None, 5),
+    (MASKING, drawing(default=0.2), None, 6),
+    (MASKING, drawing(with_replacement), None, 6),
+    (MASKING, drawing(in_pairs), None, 6),
+    (MASKING, drawing(more_in_front), None, 6),
     (MASKING, lambda *args, **kwargs: right(*args, **kwargs)[0], None, 0),
     (LOSS, cross_entropy, "nan where no position has a label", 2),
     (LOSS, zero, "0 where no position has a label", 2),
@@ -284,10 +325,14 @@ def test_where_all_calls_meet_one_fate_it_looks_like_any_other():
 
 test_the_card_says_what_is_wrong_and_where = reads_on_the_card(
     [
-        (MASKING, hides_all, "100.0 % of the 9957 selected tokens became the mask token; expected about 80.0 %."),
+        (MASKING, hides_all, "100.0 % of the 9954 selected tokens became the mask token; expected about 80.0 %."),
         (MASKING, all_labels, "labels are ids; expected -100 for every token that was not selected."),
         (MASKING, labels_from_the_mask, "tokens that were replaced by another token have no label."),
         (MASKING, collator(), "tokens that were masked before were selected."),
+        (MASKING, drawing(masked=0.1), "selected tokens became the mask token; expected about 80.0 %."),
+        (MASKING, drawing(with_replacement), "57.9 % of 11661 ordinary tokens were selected; rate was 0.85."),
+        (MASKING, drawing(in_pairs), "A token is selected more often if the one beside it is;"),
+        (MASKING, lambda ids, *args, **kwargs: (right(ids, *args, **kwargs)[1], ids), "Inputs hold -100 in"),
         (MASKING, three_parts, "Expected two tensors, inputs and labels, got 3 parts."),
         (LOSS, cross_entropy, "one such batch makes nan of every weight: raise a ValueError instead."),
         (POOL, sentence_transformers, "With padding in front, your first or last token is not a real one"),

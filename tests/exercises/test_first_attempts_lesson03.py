@@ -125,6 +125,7 @@ def labels_if(test: Callable[[list, list], bool], beyond: bool = True) -> Callab
 FITS: Callable[..., bool] = lambda labels, words: False  # noqa: E731
 SELECTED = "special tokens are never drawn, and yet selected"
 COUNTED = "as many labels as tokens"
+REFUSED = "a word without a token is refused"
 TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (MASKING, masks(give=lambda inputs, labels: (inputs.long(), labels.long())), "int64 whatever ids are", 6),
     (MASKING, masks(narrow=False), "int64 whatever ids are", 6),
@@ -144,7 +145,9 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (LABELS, labels_if(FITS), "a negative number counts from the end", 3),
     (LABELS, labels_if(lambda labels, words: len(labels) != len(words)), COUNTED, 0),
     (LABELS, labels_if(lambda labels, words: len(labels) != len(words), beyond=False), COUNTED, 0),
-    (LABELS, labels_if(lambda labels, words: len(labels) != len(set(words) - {None})), COUNTED, 3),
+    (LABELS, labels_if(lambda labels, words: len(labels) != len(set(words) - {None})), REFUSED, 3),
+    (LABELS, labels_if(lambda labels, words: set(words) - {None} != set(range(len(labels)))), REFUSED, 3),
+    (LABELS, labels_if(lambda labels, words: any(word not in words for word in range(len(labels)))), REFUSED, 2),
 ]
 
 

@@ -39,16 +39,20 @@ def _with(call: str, **tensors: Tensor) -> str:
 
 # mask_tokens. Sizes are chosen for the judge: a right answer fails for one seed in a thousand million.
 TEXT, OFTEN, FEW, NARROW, TWICE = "sentences", "a high rate", "a vocabulary of three", "int32 ids", "several calls"
-CALLS = ("a call", "the next call", "the same seed", "another seed", "without a generator", "without one again")
+CALLS = ("a call", "the next call", "the same seed", "another seed", "without a generator", "without one again",
+         "set back")  # fmt: skip
 
 
 def _sentences(generator: torch.Generator, rows: int, seq: int, vocab: int) -> tuple[Tensor, int, tuple[int, ...]]:
     """Draw sentences with a start, an end and padding, and give the mask's id and the other special ids.
 
-    Special ids lie anywhere but at the end of the vocabulary, padding is 0; some tokens are masked already, and two
-    ordinary ids occur nowhere, so that shuffled tokens are no substitute for drawn ones.
+    Special ids lie anywhere but at the end of the vocabulary, and not all below the ordinary ones; padding is 0. Some
+    tokens are masked already, and two ordinary ids occur nowhere, so that shuffled tokens are no substitute for drawn
+    ones.
     """
-    start, end, mask_id, _, *ordinary = (1 + torch.randperm(vocab - 2, generator=generator)).tolist()
+    start, end, *others = (1 + torch.randperm(vocab - 2, generator=generator)).tolist()
+    mask_id = max(others[:3])
+    _, *ordinary = (v for v in others if v != mask_id)
     ids = _choose(generator, ordinary, (rows, seq))
     ids[torch.rand(rows, seq, generator=generator) < 0.02] = mask_id
     lengths = torch.randint(seq // 2, seq + 1, (rows, 1), generator=generator)
@@ -69,13 +73,13 @@ def _mask_cases(generator: torch.Generator) -> list[Case]:
         seed = _between(generator, 0, 10**6)
         return Case(group, shown, (ids, mask_id, vocab, special_ids), {**kwargs, "seed": seed})
 
-    cases = [case(TEXT, (rows, seq), 29), case(OFTEN, (often, 157), 9, rate=0.85), case(TWICE, (7, 53), 29, rate=0.5)]
+    cases = [case(TEXT, (rows, seq), 29), case(OFTEN, (often, 157), 13, rate=0.85), case(TWICE, (7, 53), 29, rate=0.5)]
     mask_id, *ordinary = _shuffled(generator, 0, 1, 2)
     ids = _choose(generator, ordinary, (often, 167))
     shown = f"mask_tokens(ids, {mask_id}, 3, rate=0.9, generator=generator) with ids {tuple(ids.shape)}"
     seed = _between(generator, 0, 10**6)
     few = Case(FEW, shown, (ids, mask_id, 3), {"rate": 0.9, "seed": seed})
-    return [*cases, few, case(NARROW, (11, 59), 29, rate=0.5)]
+    return [*cases, few, case(NARROW, (1, 649), 29, rate=0.5)]
 
 
 def _call_masking(student: Callable[..., Any], case: Case) -> Any:
@@ -85,12 +89,14 @@ def _call_masking(student: Callable[..., Any], case: Case) -> Any:
     if case.group != TWICE:
         return _torchs_own(student, *case.args, **kwargs, generator=_seeded(seed))
     one = _seeded(seed)
-    generators = (one, one, _seeded(seed), _seeded(seed + 1), None, None)
+    generators = (one, one, _seeded(seed), _seeded(seed + 1), None, None, None)
     ids, *args = case.args
-    return {
-        name: _torchs_own(student, ids.clone(), *args, **kwargs, generator=drawn)
-        for name, drawn in zip(CALLS, generators, strict=True)
-    }
+    answers = {}
+    for name, drawn in zip(CALLS, generators, strict=True):
+        if name in ("without a generator", "set back"):
+            torch.default_generator.manual_seed(seed)
+        answers[name] = _torchs_own(student, ids.clone(), *args, **kwargs, generator=drawn)
+    return answers
 
 
 def _torchs_own(student: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -192,14 +198,14 @@ POOL_MEAN, POOL_ENDS, POOL_EMPTY, POOL_EDGES = (
 
 
 def _pool_case(generator: torch.Generator, group: str, lengths: list[int], sizes: tuple[int, int], *how: str,
-               left: bool = False) -> Case:  # fmt: skip
-    """Draw hidden states and a padding mask, with the padding in front if `left`."""
+               left: bool | list[bool] = False) -> Case:  # fmt: skip
+    """Draw hidden states and a padding mask, with the padding in front if `left`, for all rows or for each."""
     seq, d_model = sizes
     hidden = 1 + _normal(generator, len(lengths), seq, d_model)
     mask = (torch.arange(seq) < torch.tensor(lengths)[:, None])[:, None, None]
-    mask = mask.flip(-1) if left else mask
+    mask = torch.where(torch.tensor(left).view(-1, 1, 1, 1), mask.flip(-1), mask)
     named = "".join(f", {name!r}" for name in how)
-    padded = "in front" if left else "behind"
+    padded = "in front or behind" if isinstance(left, list) else "in front" if left else "behind"
     shown = _with(f"pool(hidden, mask{named})", hidden=hidden, mask=mask)
     return Case(group, f"{shown}, padding {padded}, real tokens {lengths}", (hidden, mask, *how))
 
@@ -224,6 +230,7 @@ def _pool_cases(generator: torch.Generator) -> list[Case]:
         _pool_case(generator, POOL_ENDS, some, others, "last"),
         _pool_case(generator, POOL_ENDS, more, sizes, "last", left=True),
         _pool_case(generator, POOL_ENDS, [2], others, "last"),
+        *(_pool_case(generator, POOL_ENDS, some, sizes, how, left=[True, False, False]) for how in ("first", "last")),
         *(
             _pool_case(generator, POOL_EMPTY, _shuffled(generator, 0, 2, 3), others, how, left=left)
             for how, left in (("mean", False), ("first", True), ("last", False))
@@ -231,6 +238,7 @@ def _pool_cases(generator: torch.Generator) -> list[Case]:
         Case(POOL_EDGES, _with("pool(hidden)", hidden=hidden), (hidden,)),
         *without,
         _pool_case(generator, POOL_EDGES, more, sizes, unknown),
+        Case(POOL_EDGES, _with(f"pool(hidden, None, {unknown!r})", hidden=hidden), (hidden, None, unknown)),
     ]
 
 
@@ -342,6 +350,8 @@ def _label_case(generator: torch.Generator, group: str, pieces: list[int], first
     """Draw a sentence. pieces: how many tokens each word has, from word `first` on; more: labels behind them."""
     labels = torch.randint(8, (first + len(pieces) + more,), generator=generator).tolist()
     labels[first] = labels[first + 1] = labels[first] | 1  # two words side by side with one label, B- in BIO
+    if group == SINGLE:
+        labels[-1] = 0  # O, a label like any other
     words = [first + number for number, count in enumerate(pieces) for _ in range(count)]
     word_ids = [None, *words, *[None] * _between(generator, 1, 3)]
     return Case(group, f"token_labels({labels}, {word_ids})", (labels, word_ids))
@@ -361,6 +371,7 @@ def _label_cases(generator: torch.Generator) -> list[Case]:
         _label_case(generator, PIECES, [3, 2]),
         _label_case(generator, WINDOW, _shuffled(generator, 1, 2, 3), _between(generator, 2, 4), 2),
         _label_case(generator, WINDOW, [1, *_shuffled(generator, 0, 2, 0, 3), 1]),
+        Case(WINDOW, "token_labels([3, 0], [None, None])", ([3, 0], [None, None])),
         *(Case(BEYOND, f"token_labels({words}, {numbers})", (words, numbers)) for words, numbers in (short, negative)),
     ]
 

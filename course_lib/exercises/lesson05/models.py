@@ -38,6 +38,7 @@ __all__ = [
     "own_and_next",
     "prefix",
     "sometimes",
+    "spoiling",
     "unseen_end",
     "writing",
 ]
@@ -171,6 +172,13 @@ def writing(model: Callable[[Tensor], Tensor], vocab: int, ids: Tensor) -> Tenso
     ids += 1
     ids %= vocab
     return model(ids)
+
+
+def spoiling(model: Callable[[Tensor], Tensor], vocab: int, ids: Tensor) -> Tensor:
+    """Give the logits of `model`, and leave another first token in each row of ids."""
+    logits = model(ids)
+    ids[:, 0] = (ids[:, 0] + 1) % vocab
+    return logits
 
 
 def feeling_the_batch(model: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ from course_lib.exercises.lesson05.models import (
     own_and_next,
     prefix,
     sometimes,
+    spoiling,
     unseen_end,
     writing,
 )
@@ -190,6 +191,7 @@ def _copy_case(
     does = torch.tensor([[copies(row, t) for t in range(n)] for row in range(vocab)])[first.argsort()]
     noise = torch.rand(n, vocab, generator=generator) / 8 - 9
     model = partial(next_token_said, does, known, noise, alone, else_, 20.0 if sure else 1.0)
+    model = partial(spoiling, model, vocab) if group == UNTOUCHED else model
     ids = ids[:1].repeat(batch, 1) if batch == ROWS else ids[:batch].clone()
     shown = f"copy_rate(model, ids, {vocab}, generator) with ids {(batch, n)}, where the model {said}"
     return Case(group, shown, (model, ids, vocab))
@@ -216,6 +218,7 @@ def _copy_cases(generator: torch.Generator) -> list[Case]:
              group=DRAWN),
         case("says the next token", (other, small, vocab[1]), group=FORM, mixed=True),
         case("says the next token", (batch, 1, vocab[0]), group=FORM),
+        case("writes into the ids it gets", (batch, small, vocab[0]), lambda row, t: row == 1, group=UNTOUCHED),
     ]
 
 
@@ -282,7 +285,11 @@ def _how_it_draws(
     alone = torch.equal(before, torch.get_rng_state())
     again = _seeded(7)
     repeated = [asking(student, model, rows, vocab, again)[1] for rows in (ids, many)]
-    default, _ = asking(student, model, many, vocab)
+    without = []
+    for seed in (3, 3, 4):
+        torch.default_generator.manual_seed(seed)
+        default, questions = asking(student, model, many, vocab)
+        without.append(questions)
     return {
         "what comes back": "float" if isinstance(rate, float) else type(rate).__name__,
         "the rate": float(rate) if _is_one(rate) else rate,
@@ -290,6 +297,7 @@ def _how_it_draws(
         "the next call asks something else": not torch.equal(second, last),
         "torch's own generator is left alone": alone,
         "and without a generator": "float" if isinstance(default, float) else type(default).__name__,
+        "chance is torch's own then": torch.equal(without[0], without[1]) and not torch.equal(without[1], without[2]),
     }
 
 
@@ -323,11 +331,7 @@ def _repair_cases(generator: torch.Generator) -> list[Case]:
         case(ALWAYS, "every token sees every token", everything),
         case(ALWAYS, "each token sees one token ahead", off_by_one),
         case(ALWAYS, f"all tokens see the first {first}", partial(prefix, first)),
-        case(
-            SELDOM,
-            f"the mask looks ahead at {long} tokens and more",
-            partial(sometimes, range(long, 99), off_by_one),
-        ),
+        case(SELDOM, f"the mask looks ahead from {long} tokens on", partial(sometimes, range(long, 99), off_by_one)),
         case(SELDOM, "the mask looks ahead at 2, 3 and 4 tokens alone", partial(sometimes, [2, 3, 4], everything)),
         *(
             case(SELDOM, f"the mask looks ahead at {n} tokens alone", partial(sometimes, [n], everything))

@@ -170,6 +170,11 @@ LABELS = Exercise(
             "several tokens, special ones have no word, and a window leaves words out. Refuse only a number without a "
             "label.",
         ),
+        "a word without a token is refused": Misconception(
+            checked(of_equal_length(labeller(), words_there)),
+            "You raise a ValueError where a word has no token. A window of a longer text leaves words out, so a label "
+            "may have no token. Refuse only a token whose word has no label.",
+        ),
         "a word without a label is passed over": Misconception(
             ignores_what_is_beyond,
             "The labels are right. A word beyond word_labels gets -100 without a word, and nobody notices that labels "
@@ -208,11 +213,11 @@ LABELS = Exercise(
         "one label a word": (without_pieces,),
         "as many labels as tokens": (
             of_equal_length(labeller(first=lambda word_ids, i: True)),
-            *(
-                of_equal_length(label, count)
-                for count in (tokens_of_words, words_there, words_up_to_the_last)
-                for label in (labeller(), checked(labeller()))
-            ),
+            *(of_equal_length(label, tokens_of_words) for label in (labeller(), checked(labeller()))),
+        ),
+        "a word without a token is refused": (
+            of_equal_length(labeller(), words_there),
+            *(of_equal_length(label, words_up_to_the_last) for label in (labeller(), checked(labeller()))),
         ),
         "the label of the word before": (labeller(look=lambda labels, word: labels[word - 1]),),
         "None as a place": (indexes_with_none, *more_of(every_indexes_with_none)),

@@ -165,7 +165,7 @@ MASKING = Exercise(
         ),
         "as many tokens in every row": Misconception(
             masker(select=fixed_share),
-            "Every row has the same share of selected tokens, as in BERT's own code. Here each token is drawn for "
+            "The number of selected tokens is fixed for each row, as in BERT's own code. Here each token is drawn for "
             "itself, so one sentence has more of them and the next fewer: torch.rand(ids.shape) < rate.",
         ),
         "the same places in every row": Misconception(

@@ -12,10 +12,11 @@ from course_lib.exercises.lesson03.run import CALLS, FEW, NARROW, OFTEN, TEXT, T
 from course_lib.exercises.running import Case, Observation
 from course_lib.objectives import IGNORE
 
-__all__ = ["RATE", "SIGMAS", "Masked", "Survey", "make_survey", "sigma"]
+__all__ = ["FEWEST", "RATE", "SIGMAS", "Masked", "Survey", "make_survey", "sigma"]
 
 SIGMAS = 6.1  # a normal variable is further away, on one side, once in two thousand million times
 RATE = 0.15
+FEWEST = 100  # selected tokens, to speak of their shares
 MANY_ROWS = 20  # of as many tokens each, to speak of how they vary
 
 
@@ -79,13 +80,32 @@ class Masked:
     @cached_property
     def shares(self) -> tuple[float, float, float]:
         """The shares of the selected tokens that are masked, replaced and kept."""
-        both = (int((what & self.selected).sum()) / max(self.count, 1) for what in (self.masked, self.replaced))
-        masked, replaced = both
-        return masked, replaced, 1 - masked - replaced
+        masked, replaced = (int((what & self.selected).sum()) for what in (self.masked, self.replaced))
+        return tuple(number / max(self.count, 1) for number in (masked, replaced, self.count - masked - replaced))
+
+    @cached_property
+    def shares_one_id(self) -> str:
+        """Name the lines whose random tokens are all the same: "row", "column" or none."""
+        for name, changed, inputs in (
+            ("row", self.replaced & self.selected, self.inputs),
+            ("column", (self.replaced & self.selected).T, self.inputs.T),
+        ):
+            lines, words = changed.nonzero()[:, 0], inputs[changed]
+            side_by_side = lines[1:] == lines[:-1]
+            if side_by_side.sum() > FEWEST and (words[1:] == words[:-1])[side_by_side].all():
+                return name
+        return ""
 
     @cached_property
     def shares_one_lot(self) -> str:
         """Name the lines whose selected tokens all became the same: "row", "column" or none."""
+        axis = {"row": 1, "column": 0}
+        name = self.uneven_lots
+        return name if name and _all_or_none(axis[name], self.selected, self.masked) else ""
+
+    @cached_property
+    def uneven_lots(self) -> str:
+        """Name the lines whose shares of masked tokens differ more than a draw for each token lets them, or none."""
         for axis, name in ((1, "row"), (0, "column")):
             if _varies(axis, (self.selected, self.masked & self.selected, self.shares[0])) > SIGMAS:
                 return name
@@ -133,8 +153,12 @@ class Survey:
         return found == {0.0, 1.0}
 
     @cached_property
-    def same_places(self) -> bool:
+    def places_vary(self) -> bool:
         return _varies(0, (self.text.ordinary, self.text.selected, self.text.chosen)) > SIGMAS
+
+    @cached_property
+    def same_places(self) -> bool:
+        return self.places_vary and _all_or_none(0, self.text.ordinary, self.text.selected)
 
     @cached_property
     def rows_vary(self) -> float:
@@ -143,8 +167,24 @@ class Survey:
 
     @cached_property
     def whole_rows(self) -> bool:
-        counts, trials = self.text.selected.sum(1), self.text.ordinary.sum(1)
-        return self.rows_vary > SIGMAS and int(((counts == 0) | (counts == trials)).sum()) > 0.8 * len(counts)
+        return self.rows_vary > SIGMAS and _all_or_none(1, self.text.ordinary, self.text.selected)
+
+    @cached_property
+    def fixed_share(self) -> bool:
+        """Whether each row has its share of the selected tokens, to one token."""
+        calls = ((call.selected.sum(1), call.ordinary.sum(1) * call.chosen) for call in (self.text, self.often))
+        return all(((counts - expected).abs() <= 1).all() for counts, expected in calls)
+
+    @cached_property
+    def neighbours(self) -> float:
+        """How far tokens are selected with those beside them, or instead of them; draws for each give about 0."""
+        products, trials = 0.0, 0
+        for call in (self.text, self.often):
+            share = call.selected.sum(1, keepdim=True) / call.ordinary.sum(1, keepdim=True).clamp(min=1)
+            far = (call.selected.double() - share) * call.ordinary
+            products += float((far[:, 1:] * far[:, :-1]).sum()) / max(call.chosen * (1 - call.chosen), 1e-9)
+            trials += int((call.ordinary[:, 1:] & call.ordinary[:, :-1]).sum())
+        return products / math.sqrt(trials)
 
     @cached_property
     def ignores_rate(self) -> bool:
@@ -225,7 +265,8 @@ def _masked(pair: Observation, case: Case) -> Masked:
             faults["another dtype"] = f"expected {name} in the dtype of ids, {ids.dtype}, got {part.dtype}"
     inputs, labels = (part.nan_to_num().to(ids.dtype) if part.is_floating_point() else part.to(ids.dtype)
                       for part in (inputs, labels))  # fmt: skip
-    if (inputs == IGNORE).any() and not (labels == IGNORE).any():
+    has_masks = ((labels == mask_id) & (ids != mask_id)).any()
+    if (inputs == IGNORE).any() and not (labels == IGNORE).any() and has_masks:
         faults["labels stand first"] = "the first of the two tensors holds -100, so it is the labels: inputs come first"
         inputs, labels = labels, inputs
     other = labels[labels != ids]
@@ -238,6 +279,12 @@ def _masked(pair: Observation, case: Case) -> Masked:
             labels = labels.masked_fill(labels == number, IGNORE)
     special = torch.tensor([mask_id, *(special_ids[0] if special_ids else ())])
     return Masked(ids, mask_id, vocab, special, case.kwargs.get("rate", RATE), inputs, labels, faults)
+
+
+def _all_or_none(axis: int, among: Tensor, chosen: Tensor) -> bool:
+    """Whether all of those in a line were chosen, or none of them, in every line along an axis."""
+    counts = (among & chosen).sum(axis)
+    return bool(((counts == 0) | (counts == among.sum(axis))).all())
 
 
 def _varies(axis: int, *calls: tuple[Tensor, Tensor, float]) -> float:

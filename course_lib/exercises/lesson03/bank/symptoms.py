@@ -4,6 +4,7 @@ Each symptom belongs to a case group of the exercise and is a sentence or nothin
 right answer fails in one of a thousand million checks.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any, NamedTuple
 
 from course_lib.exercises.comparing import Failure, raised
 from course_lib.exercises.judging import EXACT, PARTLY, Finding, Pattern, Wrong
+from course_lib.exercises.lesson03.bank.surveys import sigma
 from course_lib.exercises.running import Case, Observation
 
 __all__ = ["Symptom", "Symptoms"]
 
+FAR = 4  # standard deviations
 NUMBERS_AND_NAMES = re.compile(r"\d+|^[\w.<>]+(?=\(\))")
 
 
@@ -24,11 +27,14 @@ class Symptom(NamedTuple):
     group: whose points it decides.
     looks_at: the case groups it needs; where one of them raised, it cannot be looked for.
     find: says in a sentence what is wrong with a survey of the answer, or None.
+    shares: the shares that the sentence speaks of, each with the number of draws; a mistake that shows others is
+    another one.
     """
 
     group: str
     looks_at: Sequence[str]
     find: Callable[[Any], str | None]
+    shares: Callable[[Any], list[tuple[float, int]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,16 @@ class Symptoms:
         self, seen: list[Observation], cases: list[Case], expected: list[Observation]
     ) -> list[Finding]:
         """Give one finding a symptom; where a call raised, that is the failure of whatever looks at it."""
+        return self._findings(seen, cases, self.survey(seen, cases))
+
+    def _findings(self, seen: list[Observation], cases: list[Case], survey: Any) -> list[Finding]:
         shown = {case.group: case.shown for case in cases}
         failures = {
             case.group: Failure(raised(got), case.shown)
             for got, case in zip(seen, cases, strict=True) if got.kind == "error"
         }  # fmt: skip
-        survey = self.survey(seen, cases)
         found = []
-        for name, (group, looks_at, find) in self.symptoms.items():
+        for name, (group, looks_at, find, _) in self.symptoms.items():
             failure = next((failures[case] for case in looks_at if case in failures), None)
             if failure is None:
                 sentence = survey if isinstance(survey, str) else find(survey)
@@ -62,14 +70,18 @@ class Symptoms:
         return found
 
     def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern:
-        """Give the symptoms by name, each with the error that stands in its way, if any."""
+        """Give the symptoms by name, each with the error that stands in its way, or its shares, if any."""
         errors = {case.group: got for got, case in zip(seen, cases, strict=True) if got.kind == "error"}
-        return {
-            finding.key: Wrong(finding.group, next((errors[case] for case in looks_at if case in errors), None))
-            for finding in self.findings(seen, cases, expected)
-            if finding.failure
-            for looks_at in [self.symptoms[finding.key].looks_at]
-        }
+        survey = self.survey(seen, cases)
+        found = {}
+        for finding in self._findings(seen, cases, survey):
+            if finding.failure:
+                _, looks_at, _, shares = self.symptoms[finding.key]
+                got = next((errors[case] for case in looks_at if case in errors), None)
+                if got is None and shares and not isinstance(survey, str):
+                    got = Observation("shares", value=shares(survey))
+                found[finding.key] = Wrong(finding.group, got)
+        return found
 
     def telling(self, mine: Pattern) -> list[int]:
         """No single case tells anything: they are looked at together."""
@@ -81,7 +93,7 @@ class Symptoms:
         1 when both show the same symptoms. Less sure, and above 0: in all groups that `theirs` touches they are the
         same, the first that fails among them, so that another mistake shows in the other groups alone.
         """
-        if not mine or not theirs:
+        if not mine or not theirs or any(_far(mine[name].got, theirs[name].got) for name in mine.keys() & theirs):
             return 0.0
         own, others = (_by_group(pattern) for pattern in (mine, theirs))
         if own == others:
@@ -91,10 +103,18 @@ class Symptoms:
         return 0.0
 
 
+def _far(one: Observation | None, other: Observation | None) -> bool:
+    """Whether two answers have shares that are hardly drawn with the same odds."""
+    if not (one and other and one.kind == other.kind == "shares"):
+        return False
+    pairs = zip(one.value, other.value, strict=False)
+    return any(abs(p - q) > FAR * math.hypot(sigma(p, m), sigma(q, n)) + 1 / m for (p, m), (q, n) in pairs)
+
+
 def _by_group(pattern: Pattern) -> dict[str, set[tuple[str, str]]]:
     """Give the symptoms of each group, an error by its words without their numbers."""
     found: dict[str, set[tuple[str, str]]] = {}
     for name, wrong in pattern.items():
-        words = "" if wrong.got is None else f"{wrong.got.type} {NUMBERS_AND_NAMES.sub('', wrong.got.text)}"
+        words = "" if not wrong.raised else f"{wrong.got.type} {NUMBERS_AND_NAMES.sub('', wrong.got.text)}"
         found.setdefault(wrong.group, set()).add((name, words))
     return found

@@ -4,7 +4,7 @@ import torch
 
 from course_lib import cheating
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.judging import Equality, Misconception
+from course_lib.exercises.judging import Misconception
 from course_lib.exercises.lesson05 import run
 from course_lib.exercises.lesson05.bank.copiers import (
     by_a_column_of_ids,
@@ -41,6 +41,7 @@ from course_lib.exercises.lesson05.bank.miscounts import (
     wraps_around,
     zero_if_nothing,
 )
+from course_lib.exercises.lesson05.bank.tables import ForItself
 from course_lib.exercises.lesson05.bank.tallies import (
     cut_behind,
     from_outside,
@@ -57,7 +58,7 @@ COPY = Exercise(
     side=run.COPY,
     reference=cheating.copy_rate,
     groups={run.COPIES: 2, run.DRAWN: 1, run.FORM: 1, run.UNTOUCHED: 1},
-    judge=Equality(untouched=run.UNTOUCHED),
+    judge=ForItself(untouched=run.UNTOUCHED),
     difficulty=3,
     minutes=14,
     misconceptions={

@@ -5,23 +5,24 @@ from dataclasses import replace
 import torch
 
 from course_lib.exercises.comparing import Failure
-from course_lib.exercises.judging import Equality, Finding, Pattern
+from course_lib.exercises.judging import Equality, Finding, Pattern, Wrong
 from course_lib.exercises.lesson05 import run
 from course_lib.exercises.lesson05.bank.finders import every_step, finite
 from course_lib.exercises.running import Case, Observation
 
-__all__ = ["Tables"]
+__all__ = ["ForItself", "Tables"]
 
 SEVERAL = 4  # of the six leaks that two rows of four tokens hide: a search that ends at its first find shows three
+ITSELF = Observation("str", "str", "the answer itself writes into ids")
 MISSED = Observation("str", "str", "found with some of the ids that were tried, and not with all there are")
 
 
-class Tables(Equality):
+class ForItself(Equality):
     """Equality, where a mistake is named by what it shows for itself.
 
     nan, and a model that writes into ids, have no say in the name of a mistake that shows elsewhere: who has not
-    thought of them makes other mistakes as well, and it is these that should be named. Which ids were not tried does
-    not matter, if several were. A table that is wrong for every model is no sign that ids were written to.
+    thought of them makes other mistakes as well, and it is these that should be named. An answer that is wrong for
+    every model is no sign that ids were written to; where no model did that, the answer has done it itself.
     """
 
     def findings(
@@ -35,10 +36,9 @@ class Tables(Equality):
 
     def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern:
         found = super().pattern(seen, cases, expected)
-        return {
-            key: wrong._replace(got=MISSED) if key and _some_ids_are_missed(cases[int(key)], wrong) else wrong
-            for key, wrong in found.items()
-        }
+        if any(got.inputs_changed and case.group != run.UNTOUCHED for got, case in zip(seen, cases, strict=True)):
+            found = found | {"": Wrong(run.UNTOUCHED, ITSELF, ITSELF)}
+        return found
 
     def telling(self, mine: Pattern) -> list[int]:
         return super().telling(_elsewhere(mine) or mine)
@@ -46,6 +46,18 @@ class Tables(Equality):
     def alike(self, mine: Pattern, theirs: Pattern) -> float:
         mine = _elsewhere(mine) or mine
         return super().alike(mine, _elsewhere(theirs) or theirs)
+
+
+class Tables(ForItself):
+    """Where a table says which token is read from where, it does not matter which ids were not tried, if several were.
+    """
+
+    def pattern(self, seen: list[Observation], cases: list[Case], expected: list[Observation]) -> Pattern:
+        found = super().pattern(seen, cases, expected)
+        return {
+            key: wrong._replace(got=MISSED) if key and _some_ids_are_missed(cases[int(key)], wrong) else wrong
+            for key, wrong in found.items()
+        }
 
     def _shown_in_full(self, failure: Failure, case: Case, got: Observation, want: Observation) -> Failure:
         if not failure.values:
@@ -55,7 +67,7 @@ class Tables(Equality):
 
 
 def _elsewhere(pattern: Pattern) -> Pattern:
-    return {key: wrong for key, wrong in pattern.items() if not key or wrong.group not in (run.NAN, run.UNTOUCHED)}
+    return {key: w for key, w in pattern.items() if w.group not in (run.NAN, run.UNTOUCHED) or w.got is ITSELF}
 
 
 def _some_ids_are_missed(case, wrong):
