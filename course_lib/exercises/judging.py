@@ -143,13 +143,14 @@ class Equality:
         against it, where an error of `mine` says nothing; or both raise the same errors, in that group too, which is
         the first that fails for either. Yes or no is one bit a case: nothing but the whole pattern will do.
 
-        It is nearly the mistake if all is explained, and where theirs goes on to spoil an edge, mine does not.
+        It is nearly the mistake if all is explained, and theirs spoils an edge or a dtype besides, which mine does not.
         """
         if (likeness := self._alike(mine, theirs)) or all(wrong.edge for wrong in mine.values()):
             return likeness
         spoilt = {key: wrong for key, wrong in theirs.items() if key not in mine and wrong.want}
         groups = {wrong.group for wrong in spoilt.values() if wrong.edge}
         edges = {k for k, w in spoilt.items() if w.edge or (w.want.kind == "dict" and w.group in groups)}
+        edges |= {k for k, w in spoilt.items() if self._is_right_in_another_precision(w.got, w.want, w.group)}
         rest = {key: wrong for key, wrong in theirs.items() if key not in edges}
         return NEARLY if edges and self._alike(mine, rest) == EXACT else 0.0
 

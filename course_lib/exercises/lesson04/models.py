@@ -1,20 +1,19 @@
 """Lesson 04, run side: the models that a learner's loop writes with; no answers are in here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from course_lib.decoder import Decoder, DecoderConfig
 
 __all__ = ["by_plan", "writer"]
 
 
-def writer(generator: torch.Generator, vocab: int) -> Decoder:
+def writer(generator: torch.Generator, vocab: int, d_model: int = 10) -> Decoder:
     """Make a small decoder in which every token of the sequence has a say; in float64, so that nothing is a tie."""
-    config = DecoderConfig(vocab_size=vocab, d_model=10, num_layers=1, num_heads=2, d_ff=7, max_len=32, tied=False)
+    sizes = {"vocab_size": vocab, "d_model": d_model, "num_layers": 1, "num_heads": 2, "d_ff": 7, "max_len": 32}
     with torch.random.fork_rng(devices=[]):  # its first weights, drawn anew below
-        model = Decoder(config).double().requires_grad_(False).eval()
+        model = Decoder(DecoderConfig(**sizes, tied=False)).double().requires_grad_(False).eval()
     strong = {"W_qkv.weight": 2.0, "W_o.weight": 3.0}  # so that attention decides more than the newest token does
     for name, weight in model.named_parameters():
         if "norm" not in name:
@@ -24,13 +23,13 @@ def writer(generator: torch.Generator, vocab: int) -> Decoder:
     return model
 
 
-def by_plan(
-    generator: torch.Generator, vocab: int, length: int, plan: Sequence[int]
-) -> Callable[[Tensor], Tensor]:
-    """Make a plain function that finds the tokens of the plan the likeliest, each at its place, whatever was written.
+def by_plan(generator: torch.Generator, vocab: int, length: int, plan: Sequence[int]) -> Decoder:
+    """Make a decoder that writes the plan, from the second new token on, whatever it has read.
 
-    length: of the prompt. The token behind it and those after the plan depend on the prompt's first token.
+    length: of the prompt.
     """
-    logits = torch.randn(vocab, 32, vocab, generator=generator, dtype=torch.float64)
-    logits[:, length + torch.arange(len(plan)), torch.tensor(plan)] += 20
-    return lambda ids: logits[ids[:, 0], : ids.shape[1]]
+    d_model = 14  # as many as the vocabulary has, or more
+    model = writer(generator, vocab, d_model)
+    model.head.weight.copy_(torch.eye(vocab, d_model))
+    model.stack.position.table.weight[length : length + len(plan)] = 100 * torch.eye(d_model).double()[list(plan)]
+    return model

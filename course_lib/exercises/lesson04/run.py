@@ -241,12 +241,13 @@ def _write_case(generator: torch.Generator, group: str, sizes: tuple[int, int, i
 
 def _plan_case(generator: torch.Generator, group: str, batch: int, length: int, vocab: int) -> Case:
     """Draw prompts and a model that writes, midway, tokens at which one might stop: there is no end token."""
-    plan = _shuffled(generator, 0, 1, 2, vocab - 1)
+    some = _shuffled(generator, 0, 1, 2)
+    plan = [some[0], *some, vocab - 1]
     prompt = torch.randint(vocab, (batch, length), generator=generator)
     prompt[:, 0] = torch.randperm(vocab, generator=generator)[:batch]
-    model, count = by_plan(generator, vocab, length, [*plan, plan[-1]]), len(plan) + 3
-    shown = f"generate(model, prompt, {count}) with prompt ({batch}, {length}), a model that is a plain function and "
-    return Case(group, f"{shown}writes 0, 1, 2 and {vocab - 1} midway, one of them twice", (model, prompt, count))
+    model, count = by_plan(generator, vocab, length, plan), len(plan) + 2
+    shown = f"generate(model, prompt, {count}) with prompt ({batch}, {length}), where the model writes "
+    return Case(group, f"{shown}0, 1, 2 and {vocab - 1} midway, one of them twice", (model, prompt, count))
 
 
 def _write_cases(generator: torch.Generator) -> list[Case]:
