@@ -145,14 +145,17 @@ class Equality:
 
         It is nearly the mistake if all is explained, and theirs spoils an edge or a dtype besides, which mine does not.
         """
-        if (likeness := self._alike(mine, theirs)) or all(wrong.edge for wrong in mine.values()):
+        if likeness := self._alike(mine, theirs):
             return likeness
         spoilt = {key: wrong for key, wrong in theirs.items() if key not in mine and wrong.want}
         groups = {wrong.group for wrong in spoilt.values() if wrong.edge}
         edges = {k for k, w in spoilt.items() if w.edge or (w.want.kind == "dict" and w.group in groups)}
         edges |= {k for k, w in spoilt.items() if self._is_right_in_another_precision(w.got, w.want, w.group)}
+        groups |= {spoilt[key].group for key in edges}
+        if not edges or all(wrong.edge or wrong.group in groups for wrong in mine.values()):
+            return 0.0  # what is wrong at the edges alone is another mistake
         rest = {key: wrong for key, wrong in theirs.items() if key not in edges}
-        return NEARLY if edges and self._alike(mine, rest) == EXACT else 0.0
+        return NEARLY if self._alike(mine, rest) == EXACT else 0.0
 
     def _alike(self, mine: Pattern, theirs: Pattern) -> float:
         errors = {key for pattern in (mine, theirs) for key in pattern if pattern[key].raised}

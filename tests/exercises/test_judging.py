@@ -300,7 +300,8 @@ def _reals(*values: float) -> list[Observation]:
         (_tensors(1, 2, 3), _tensors(1, 2, 3, 4), _tensors(9, 9, 9, 8), False),
         (_tensors(1, 2, 7), _tensors(1, 2, 3, 4), [*_tensors(9, 9, 9), REFUSED], False),
         (_ints(0, 1, 2), _ints(0, 1, 2, 4), [*_ints(0, 0, 0), REFUSED], True),
-        (_ints(0, 0, 7), _ints(0, 0, 7, 7), [*_ints(0, 0), REFUSED, REFUSED], False),  # edges alone are no mistake
+        (_ints(0, 0, 7), _ints(0, 0, 7, 7), [*_ints(0, 0), REFUSED, REFUSED], False),  # edges alone are another one
+        (_tensors(9, 9, 3), _tensors(9, 9, 3, 4), _tensors(9, 9, 9, 0), False),
     ],
 )
 def test_a_right_edge_does_not_cost_the_likeness(seen: list, other: list, right: list, sure: bool):
