@@ -22,7 +22,7 @@ __all__ = ["EXACT", "Equality", "Finding", "Judge", "Misconception", "Pattern", 
 SIZES = re.compile(r"(?<!dimension )(?<!dim )\b\d+")
 RAISE = re.compile(r": (?:.*: )?raise \w")  # where an error came from: a line of one's own that raises it
 NAMES = re.compile(r"^[\w.<>]+(?=\(\))|(?<=argument: )'\w+'")
-EXACT, PARTLY, ERRORS = 1.0, 0.5, 0.1  # how sure a likeness is, the less sure ones at least this
+EXACT, NEARLY, PARTLY, ERRORS = 1.0, 0.95, 0.5, 0.1  # how sure a likeness is, the less sure ones at least this
 
 
 class Misconception(NamedTuple):
@@ -43,6 +43,12 @@ class Wrong(NamedTuple):
     def raised(self) -> bool:
         """Whether the call raised."""
         return self.got is not None and self.got.kind == "error"
+
+    @property
+    def edge(self) -> bool:
+        """Whether there is nothing to answer with: a right answer raises, or gives zeros."""
+        kind = self.want.kind if self.want else ""
+        return kind == "error" or (kind == "tensor" and not self.want.value.is_meta and not self.want.value.any())
 
     @property
     def rich(self) -> bool:
@@ -136,7 +142,22 @@ class Equality:
         Less sure, and above 0: it explains every wrong tensor of the first group that fails, and nothing speaks
         against it, where an error of `mine` says nothing; or both raise the same errors, in that group too, which is
         the first that fails for either. Yes or no is one bit a case: nothing but the whole pattern will do.
+
+        It is nearly the mistake if all is explained, and theirs spoils an edge or a dtype besides, which mine does not.
         """
+        if likeness := self._alike(mine, theirs):
+            return likeness
+        spoilt = {key: wrong for key, wrong in theirs.items() if key not in mine and wrong.want}
+        groups = {wrong.group for wrong in spoilt.values() if wrong.edge}
+        edges = {k for k, w in spoilt.items() if w.edge or (w.want.kind == "dict" and w.group in groups)}
+        edges |= {k for k, w in spoilt.items() if self._is_right_in_another_precision(w.got, w.want, w.group)}
+        groups |= {spoilt[key].group for key in edges}
+        if not edges or all(wrong.edge or wrong.group in groups for wrong in mine.values()):
+            return 0.0  # what is wrong at the edges alone is another mistake
+        rest = {key: wrong for key, wrong in theirs.items() if key not in edges}
+        return NEARLY if self._alike(mine, rest) == EXACT else 0.0
+
+    def _alike(self, mine: Pattern, theirs: Pattern) -> float:
         errors = {key for pattern in (mine, theirs) for key in pattern if pattern[key].raised}
         rich = any(wrong.rich for wrong in mine.values())
         if not (errors or rich) and mine.keys() != theirs.keys():

@@ -31,6 +31,23 @@ def cross_entropy_of(
     return answer
 
 
+def refusing(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """The same answer, with the error that the statement asks for."""
+
+    def careful(logits, ids, mask=None):
+        real = torch.ones_like(ids).bool() if mask is None else mask[:, 0, 0]
+        if not (real[:, 1:] & real[:, :-1]).any():
+            raise ValueError("nothing to predict")
+        return answer(logits, ids, mask)
+
+    return careful
+
+
+def emptied_first(k, v, cache):
+    cache.length = 0
+    return cache.append(k, v)
+
+
 def weighted(weigh: Callable[[torch.Tensor], torch.Tensor], total: Callable[..., Any]) -> Callable[..., Any]:
     def answer(logits, ids, mask=None):
         losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
@@ -233,6 +250,7 @@ UP, DOWN, ALL = slice(1, None), slice(None, -1), slice(None)
 TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (LOSS, cross_entropy_of(ALL, ALL), "no shift", 0),
     (LOSS, cross_entropy_of(ALL, ALL, fill=None), "no shift", 0),
+    (LOSS, refusing(cross_entropy_of(ALL, ALL)), "no shift", 0),
     (LOSS, cross_entropy_of(UP, UP), "both are shifted", 0),
     (LOSS, cross_entropy_of(UP, DOWN), "shifted the wrong way", 0),
     (LOSS, cross_entropy_of(DOWN, UP, fill=None), "padding is counted", 2),
@@ -291,6 +309,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
      "a token does not see itself", 0),
     (ATTEND, length_after, "the mask is missing", 3),
     (ATTEND, attends(keep=lambda k, v, cache: (k, v)), "the cache is not filled", 1),
+    (ATTEND, attends(keep=emptied_first), "the cache is not filled", 1),
     (ATTEND, attends(keep=put_in_and_forgotten), "what append gives back is not used", 2),
     (ATTEND, attends(keep=put_in_twice), None, 1),
     (ATTEND, attends(keep=lambda k, v, cache: cache.append(v, k)), "keys and values have changed places", 0),

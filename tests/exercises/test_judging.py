@@ -282,3 +282,27 @@ def test_explanations_follow_the_sentence():
     ]  # fmt: skip
     (finding,) = [f for f in judge.findings(_ints(0, 0, 7, 0), CASES, RIGHT) if f.failure]
     assert finding.failure.sentence == "expected 0, got 7; look at f(2)"
+
+
+REFUSED = Observation("error", "ValueError")
+
+
+def _reals(*values: float) -> list[Observation]:
+    return [observe(torch.full((3, 3), float(value))) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("seen", "other", "right", "sure"),
+    [
+        (_tensors(1, 2, 3), _tensors(1, 2, 3, 4), [*_tensors(9, 9, 9), REFUSED], True),
+        (_tensors(1, 2, 3), _tensors(1, 2, 3, 4), _tensors(9, 9, 9, 0), True),  # where nothing is read, zeros
+        (_tensors(1, 2, 3), [*_tensors(1, 2, 3), observe(torch.full((3, 3), 8.0).double())], _reals(9, 9, 9, 8), True),
+        (_tensors(1, 2, 3), _tensors(1, 2, 3, 4), _tensors(9, 9, 9, 8), False),
+        (_tensors(1, 2, 7), _tensors(1, 2, 3, 4), [*_tensors(9, 9, 9), REFUSED], False),
+        (_ints(0, 1, 2), _ints(0, 1, 2, 4), [*_ints(0, 0, 0), REFUSED], True),
+        (_ints(0, 0, 7), _ints(0, 0, 7, 7), [*_ints(0, 0), REFUSED, REFUSED], False),  # edges alone are another one
+        (_tensors(9, 9, 3), _tensors(9, 9, 3, 4), _tensors(9, 9, 9, 0), False),
+    ],
+)
+def test_a_right_edge_does_not_cost_the_likeness(seen: list, other: list, right: list, sure: bool):
+    assert (0 < alike([*seen, right[3]], other, right=right) < EXACT) is sure

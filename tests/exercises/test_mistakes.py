@@ -44,6 +44,20 @@ def test_any_two_mistakes_can_be_told_apart(exercise: Exercise, seed: int):
 
 
 @every_exercise
+def test_a_right_edge_costs_no_name(exercise: Exercise, seeds: range):
+    """Whoever makes a known mistake, and yet refuses what must be refused, is told of it all the same."""
+    for seed in seeds:
+        expected = run_mistake(exercise, exercise.reference, seed)
+        for name, misconception in exercise.misconceptions.items():
+            seen = run_mistake(exercise, misconception.wrong, seed)
+            repaired = [want if want.kind == "error" else got for got, want in zip(seen, expected, strict=True)]
+            was, now = (exercise.judge.pattern(each, draw(exercise.side, seed), expected) for each in (seen, repaired))
+            spared = {was[key].group for key in was.keys() - now.keys()}
+            if spared and {wrong.group for wrong in now.values() if not wrong.raised} - spared:
+                assert exercise.decide(repaired, seed).misconception == name
+
+
+@every_exercise
 def test_grading_a_mistake_is_judging_its_run(exercise: Exercise):
     for _, wrong in exercise.mistakes():
         assert exercise.grade(wrong, 3).message == exercise.decide(run_mistake(exercise, wrong, 3), 3).message

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from course_lib.cache import KVCache
 from course_lib.config import Sizes
-from course_lib.decoder import Decoder, DecoderConfig
+from course_lib.decoder import DecoderConfig
+from course_lib.exercises.lesson04.models import by_plan, writer
 from course_lib.exercises.running import Case, RunSide
 
 __all__ = ["RUN_SIDES"]
@@ -78,7 +79,8 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         case(shift, 2, 2),
         case(behind, 3, small, lengths=some),
         case(behind, 2, large, lengths=[large - 3, large]),
-        case(behind, 2, large, lengths=[large - 2, 1]),
+        case(behind, 3, large, lengths=[large - 2, 1, 0]),
+        case(behind, 1, large, lengths=[large - 2]),
         case(behind, 3, small, lengths=some, more=GRADIENT),
         case(front, 3, small, lengths=some, in_front=True),
         case(front, 2, large, lengths=[3, large - 1], in_front=True),
@@ -86,6 +88,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         case(HARD, batch, small, offset=LARGE, more=", logits about 100"),
         case(HARD, 2, 1, more=", one token each: nothing to predict"),
         case(HARD, 2, small, lengths=[1, 0], more=": nothing to predict"),
+        case(HARD, 2, small, lengths=[0, 0], more=": nothing to predict"),
     ]
 
 
@@ -152,10 +155,12 @@ def _sample_cases(generator: torch.Generator) -> list[Case]:
         case(heat, small, temperature=0.0, top_k=3, top_p=0.9),
         case(few, small, top_k=3),
         case(few, large, top_k=5),
+        case(few, large, top_k=1),
         case(few, small, top_k=small + 2),
         case(nucleus, small, top_p=0.84),
         case(nucleus, large, top_p=0.57),
         case(nucleus, large, top_p=0.15),
+        case(nucleus, small, top_p=1.0),
         case(together, small, temperature=0.5, top_k=3),
         case(together, large, temperature=2.0, top_p=0.785),
         case(together, small, top_k=3, top_p=0.81),
@@ -191,16 +196,20 @@ def _how_it_draws(student: Callable[..., Any], kinds: Tensor, filters: Mapping[s
     first, second = (student(many.clone(), generator=generator) for _ in range(2))
     alone = torch.equal(before, torch.get_rng_state())
     again, default = student(many.clone(), generator=_seeded(7)), student(many.clone())
+    moves_on = not torch.equal(before, torch.get_rng_state())
+    single = student(kinds[:1].clone(), generator=_seeded(7))
     as_ever = True
     with suppress(Exception):
         as_ever = _form(student(many.clone(), temperature=0.0)) == _form(first)
     return {
         "what comes back": _form(first),
+        "what comes back for a single row": _form(single),
         "the same comes back at temperature 0": as_ever,
         "and without a generator": _form(default) == _form(first),
         "equal seeds give equal tokens": _equal(first, again),
         "the next call gives other tokens": not _equal(first, second),
         "torch's own generator is left alone": alone,
+        "without a generator, torch's own is drawn from": moves_on,
     }
 
 
@@ -222,26 +231,23 @@ SAMPLE = RunSide(
 )
 
 
-def _writer(generator: torch.Generator, vocab: int) -> Decoder:
-    """Make a small decoder in which every token of the sequence has a say; in float64, so that nothing is a tie."""
-    config = DecoderConfig(vocab_size=vocab, d_model=10, num_layers=1, num_heads=2, d_ff=7, max_len=32, tied=False)
-    with torch.random.fork_rng(devices=[]):  # its first weights, drawn anew below
-        model = Decoder(config).double().requires_grad_(False).eval()
-    strong = {"W_qkv.weight": 2.0, "W_o.weight": 3.0}  # so that attention decides more than the newest token does
-    for name, weight in model.named_parameters():
-        if "norm" not in name:
-            scale = strong.get(".".join(name.split(".")[-2:]), 1.0)
-            shrink = weight.shape[-1] ** 0.5 if ".W_" in name or name.startswith("head") else 1.0
-            weight.copy_(scale * _normal(generator, *weight.shape) / shrink)
-    return model
-
-
 def _write_case(generator: torch.Generator, group: str, sizes: tuple[int, int, int], vocab: int) -> Case:
     """Draw a model and prompts. sizes: batch, prompt, new tokens."""
     batch, length, count = sizes
     prompt = torch.randint(vocab, (batch, length), generator=generator)
     shown = f"generate(model, prompt, {count}) with prompt {tuple(prompt.shape)}"
-    return Case(group, shown, (_writer(generator, vocab), prompt, count))
+    return Case(group, shown, (writer(generator, vocab), prompt, count))
+
+
+def _plan_case(generator: torch.Generator, group: str, batch: int, length: int, vocab: int) -> Case:
+    """Draw prompts and a model that writes, midway, tokens at which one might stop: there is no end token."""
+    some = _shuffled(generator, 0, 1, 2)
+    plan = [some[0], *some, vocab - 1]
+    prompt = torch.randint(vocab, (batch, length), generator=generator)
+    prompt[:, 0] = torch.randperm(vocab, generator=generator)[:batch]
+    model, count = by_plan(generator, vocab, length, plan), len(plan) + 2
+    shown = f"generate(model, prompt, {count}) with prompt ({batch}, {length}), where the model writes "
+    return Case(group, f"{shown}0, 1, 2 and {vocab - 1} midway, one of them twice", (model, prompt, count))
 
 
 def _write_cases(generator: torch.Generator) -> list[Case]:
@@ -253,8 +259,9 @@ def _write_cases(generator: torch.Generator) -> list[Case]:
         _write_case(generator, one, (1, large, small), vocab),
         _write_case(generator, several, (batch[0], small, large), vocab),
         _write_case(generator, several, (batch[1], large, 3), vocab),
+        _plan_case(generator, several, batch[0], small, vocab),
         _write_case(generator, WHOLE, (batch[1], small, 2), vocab),
-        _write_case(generator, WHOLE, (1, 2, 1), vocab),
+        _write_case(generator, WHOLE, (1, 1, 1), vocab),
     ]
 
 
@@ -304,7 +311,7 @@ def _attend_cases(generator: torch.Generator) -> list[Case]:
         _attend_case(generator, prompt, (heads, batch, 4), [small], scale=20.0),
         _attend_case(generator, several, first, [3, 2]),
         _attend_case(generator, several, second, [1, 2, 3]),
-        _attend_case(generator, several, first, [2, large]),
+        _attend_case(generator, several, (1, heads, small), [2, large]),
         _attend_case(generator, KEPT, second, [3, 1, 2]),
     ]
 

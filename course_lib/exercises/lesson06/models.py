@@ -62,8 +62,9 @@ def call_layer(student: Any, case: Case) -> Any:
         others = ", ".join(sorted(set(found) - set(WEIGHTS))) or "none"
         return {name: found.get(name, "none") for name in WEIGHTS} | {"other parameters": others}
     if case.shown.endswith(SECOND):
-        with suppress(RuntimeError):  # what comes of another length is asked for elsewhere
-            layer(*(part.flip(1)[:, 1:].clone() for part in case.args))
+        decoder, encoder = (part.flip(1)[:, 1:].clone() for part in case.args)
+        with suppress(Exception):  # what comes of another length, and of a mask, is asked for elsewhere
+            layer(decoder, encoder, (torch.arange(encoder.shape[1]) > 0).expand(len(encoder), 1, 1, -1).clone())
     if case.shown.endswith(GRADIENTS):
         return _gradients(layer, case)
     output = layer(*case.args)

@@ -132,6 +132,7 @@ def _cross_cases(generator: torch.Generator) -> list[Case]:
         _large_case(generator, (batch, large, small, heads, 4), one),
         case(EMPTY, (batch, large, small), empty, more=", the outputs of the empty source"),
         case(EMPTY, (batch, small, large), nobody, more=", the outputs of the empty source"),
+        case(EMPTY, (1, small, large), _behind([0], large), more=", the outputs of the only source, which is empty"),
         case(EMPTY, (batch, small, large), nobody, more=f", one source is empty{GRADIENTS}"),
         *refused,
         Case(FORM, f"CrossAttention({heads * head_dim}, {heads}).state_dict(), the shapes in it",
@@ -251,6 +252,15 @@ def _repeated_case(generator: torch.Generator, heads: int, target: int, source: 
     return Case(TWICE, shown, (weights, *words))
 
 
+def _again_case(generator: torch.Generator) -> Case:
+    """Draw a source whose first word is also its last: its two weights are neither added up nor mixed up."""
+    rows = torch.tensor([(45, 30, 20, 5), (28, 37, 5, 30), (10, 15, 60, 15)])[torch.randperm(3, generator=generator)]
+    words = _words(generator, 4, 3)
+    words[0][-1] = words[0][0]
+    shown = f"{CALL} (2, 3, 4), the source's first word is its last too"
+    return Case(TWICE, shown, ((rows / 100).repeat(2, 1, 1), *words))
+
+
 def _pairs_cases(generator: torch.Generator) -> list[Case]:
     heads, other = _shuffled(generator, 3, 4)
     small, large = _shuffled(generator, 5, 7)
@@ -260,10 +270,12 @@ def _pairs_cases(generator: torch.Generator) -> list[Case]:
         _pairs_case(generator, heads, small, large),
         _pairs_case(generator, other, large, small),
         _pairs_case(generator, 1, small, large),
+        _pairs_case(generator, 1, 1, 3),
         _tied_case(generator, 4, 6),
         _tied_case(generator, 9, 8),
         _repeated_case(generator, heads, small, large, same=False),
         _repeated_case(generator, other, large, small, same=True),
+        _again_case(generator),
         _pairs_case(generator, 2, 3, 4, 1, 1),
         _pairs_case(generator, heads, small, large, 0, 2),
         _pairs_case(generator, other, small, large, 2, 1),
@@ -349,6 +361,7 @@ def _error_cases(generator: torch.Generator) -> list[Case]:
         _error_case(generator, COUNTED, (long, large), right=5, without=4, partners=1),
         _error_case(generator, COUNTED, (longer, small), right=2, without=5, partners=1),
         _error_case(generator, NUMBER, (more, few), right=1),
+        _error_case(generator, NUMBER, (1, more), right=1),
         _error_case(generator, NUMBER, (few, more), right=0, without=few),
     ]
 

@@ -51,6 +51,11 @@ def _in_a_new_cache(k, v, cache):
     return type(cache)(cache.max_len).append(k, v)
 
 
+def _emptied_first(k, v, cache):
+    cache.length = 0
+    return cache.append(k, v)
+
+
 def _kept_and_not_read(k, v, cache):
     cache.append(k, v)
     return k, v
@@ -178,7 +183,7 @@ ATTEND = Exercise(
         ),
         "the cache is not filled": Misconception(
             attending(keep=_not_kept),
-            "The new tokens do not find those of earlier calls: nothing was put into the cache, or into one that is "
+            "The new tokens do not find those of earlier calls: nothing was put into the cache, or it is emptied or "
             "made anew each time. k, v = cache.append(k, v) does both, it keeps them and gives all so far.",
         ),
         "what append gives back is not used": Misconception(
@@ -286,6 +291,7 @@ ATTEND = Exercise(
             attending(keep=_in_a_new_cache),
             _beside_the_past,
             attending(keep=_not_kept, allowed=_everything),
+            *(attending(keep=_emptied_first, allowed=mask) for mask in (shifted(), _everything)),
         ),
         "what append gives back is not used": (attending(keep=_kept_and_not_read, allowed=_everything),),
         "keys and values have changed places": (

@@ -239,8 +239,8 @@ WRITE = Exercise(
         ),
         "tokens of another dtype": Misconception(
             writer(give=lambda tokens, prompt: new_alone(tokens, prompt).float()),
-            "The tokens are right, and their dtype is not that of the prompt. torch.zeros and torch.empty make "
-            "floating-point numbers unless told otherwise: dtype=prompt.dtype.",
+            "The tokens are right, and their dtype is not torch.int64. torch.zeros and torch.empty make floating-point "
+            "numbers unless told otherwise: dtype=prompt.dtype.",
         ),
         "the length of the prompt is asked too late": Misconception(
             writer(give=lambda tokens, prompt: tokens[:, tokens.shape[1] :]),

@@ -119,8 +119,8 @@ CROSS = Exercise(
                 split=lambda self, x: x.reshape(*x.shape[:2], -1, self.num_heads).permute(0, 3, 1, 2),
                 merge=lambda self, x: x.permute(0, 2, 3, 1).flatten(2),
             ),
-            "Your heads take the features in turn. Head h gets a run of head_dim features in a row: cut them as "
-            "(heads, head_dim), the heads first.",
+            "Your heads take the features in turn, when they are cut or when they are joined. Head h has a run of "
+            "head_dim features in a row: (heads, head_dim), the heads first.",
         ),
         "the heads stay beside the tokens": Misconception(
             crossing(
