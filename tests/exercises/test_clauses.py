@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from course_lib import exercises
+from course_lib.exercises.exercise import run_mistake
+from course_lib.exercises.running import draw, run
 from tests.exercises.test_notebooks import COURSE, cells_of
 
 FILES = sorted((Path(__file__).parent / "clauses").glob("lesson*.toml"))
@@ -45,9 +47,10 @@ def test_a_promise_is_held_by_its_case_group(row, seeds):
     assert row["group"] in exercise.groups
     student = broken(row)
     for seed in seeds:
-        verdict = exercise.grade(student, seed)
-        failed = [result.name for result in verdict.groups if result.failure]
-        assert row["group"] in failed, f"seed {seed}: {verdict.message}"
+        cases = draw(exercise.side, seed)
+        seen, expected = run(exercise.side, student, cases, seed), run_mistake(exercise, exercise.reference, seed)
+        results = exercise._results(exercise.judge.findings(seen, cases, expected))  # no name is asked for
+        assert row["group"] in [result.name for result in results if result.failure], f"seed {seed}: {results}"
 
 
 @pytest.mark.parametrize("lesson", COURSE.lessons(), ids=lambda lesson: lesson.name)
