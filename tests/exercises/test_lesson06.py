@@ -78,7 +78,7 @@ def test_the_cases_are_what_their_groups_say(seed: int):
         if len(case.args) == 3:
             empty = ~case.args[2].any(-1)
             assert empty.any() == (case.group == run_side.EMPTY)
-            assert not empty.all()
+            assert not empty.all() or len(empty) == 1  # the only source of its batch
             if case.group == run_side.PADDED:
                 assert not case.args[2].all(-1).all()
 
