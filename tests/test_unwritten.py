@@ -18,9 +18,9 @@ HASTE = """
 import dataclasses
 from course_lib import labbook, training
 labbook.record = lambda key, value: None
-train = training.train
+at_leisure = training.train
 def in_haste(model, batches, loss, recipe=training.Recipe(), **how):
-    return train(model, batches, loss, dataclasses.replace(recipe, steps=2, warmup=1), **how)
+    return at_leisure(model, batches, loss, dataclasses.replace(recipe, steps=2, warmup=1), **how)
 training.train = in_haste"""
 
 
