@@ -71,8 +71,8 @@ def fork_bomb(scene):
 
 @limit("printed or displayed more")
 def floods_text(scene):
-    """One exercise prints without end."""
-    return padding('while True: print("x" * 100_000)')
+    """One exercise writes to standard output without end, where no print is caught."""
+    return padding('import os\nwhile True: os.write(1, b"x" * 100_000)')
 
 
 @limit("printed or displayed more")
