@@ -34,7 +34,7 @@ bench: $(VENV)/.test-installed ## run every measurement in benchmarks/
 release: $(VENV)/.lab-installed ## make notebooks/ from solutions/
 	$(BIN)/course release
 
-reference: $(VENV)/.test-installed ## run every solution and ship what it measured (minutes)
+reference: $(VENV)/.test-installed ## run every solution with three seeds and ship what they measured (half an hour)
 	$(BIN)/python -m tools.reference_results
 
 format: $(VENV)/.test-installed ## repair what ruff can repair by itself
