@@ -184,7 +184,7 @@ FACTS = {
     "04/loss-reading": ["15 % of the tokens", "more than six times as many"],
     "04/train-idea": ["50 %, 10 %, 1 %"],
     "04/test-text": ["ln 105 ≈ 4.65"],
-    "04/test-reading": ["128 sentences"],
+    "04/test-reading": ["step 150", "128 sentences"],
     "04/sample-idea": ["top-p 0.75"],
     "04/sample-reading": ["Top-k 2 keeps tokens 1 and 3", "0.75: token 1", "0.50, and token 3", "0.75 and", "to 1"],
     "04/heat-predict": ["temperature of 0.5"],
