@@ -42,10 +42,10 @@ from tests.required import pytest_make_collect_report, pytest_runtest_makereport
 __all__ = [
     "pytest_addoption",
     "pytest_collection_modifyitems",
+    "pytest_generate_tests",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_terminal_summary",
-    "seeds",
 ]
 
 
@@ -54,10 +54,14 @@ def pytest_addoption(parser):
     parser.addoption("--thorough", action="store_true", help=said)
 
 
-@pytest.fixture(scope="session")
-def seeds(request):
-    """The seeds that an exercise is tried with: two, or twenty in a thorough run."""
-    return range(20 if request.config.getoption("thorough") else 2)
+def pytest_generate_tests(metafunc):
+    """Try whatever asks for a `seed` or for `seeds` with two of them, with twenty in a thorough run."""
+    seeds = range(20 if metafunc.config.getoption("thorough") else 2)
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "seeds" in metafunc.fixturenames:
+        metafunc.parametrize("seeds", [seeds], ids=[""])
+    if "seed" in metafunc.fixturenames and not any("seed" in names for names in given):
+        metafunc.parametrize("seed", seeds)
 
 
 def pytest_collection_modifyitems(items):

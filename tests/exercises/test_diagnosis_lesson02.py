@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -323,7 +322,6 @@ def test_a_view_that_fails_in_the_split_is_told_so_too():
     assert BLOCK.grade(answer).misconception == NOT_IN_A_ROW
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_a_low_fill_is_right_wherever_there_is_a_key(seed: int):
     lost = "a query with nobody to attend to gives zeros"
     for fill in (float("-inf"), -1e9, -1e4, -1e30, torch.finfo(torch.bfloat16).min):

@@ -59,7 +59,6 @@ def test_right_answers_give_what_a_pencil_gives(exercise: Exercise, args: tuple[
         torch.testing.assert_close(right(*args), torch.tensor(expected, dtype=torch.float32), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_ordinary_masks_leave_each_query_a_key_and_forbid_it_one(seed: int):
     empty = []
     for case in draw(WEIGHTS.side, seed):
@@ -75,7 +74,6 @@ def test_ordinary_masks_leave_each_query_a_key_and_forbid_it_one(seed: int):
 
 
 @pytest.mark.parametrize("exercise", [WEIGHTS, BLOCK, ROPE], ids=lambda exercise: exercise.id)
-@pytest.mark.parametrize("seed", range(20))
 def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
     """No verdict hangs on the tolerance: where a mistake gives other numbers, they are fifty times as far away."""
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
@@ -120,7 +118,6 @@ def test_what_is_causal_and_no_attention_earns_nothing(guess: Callable[..., torc
         assert BLOCK.grade(guess, seed).points == 0, BLOCK.grade(guess, seed).message
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_causal_attention_with_another_slip_earns_the_points_for_being_causal(seed: int):
     for name in ("no scale", "scaled by √d_model", "queries and keys are swapped", "no output projection"):
         assert BLOCK.decide(run_mistake(BLOCK, BLOCK.misconceptions[name].wrong, seed), seed).points == 2, name
@@ -158,7 +155,6 @@ def test_right_numbers_in_another_dtype_cost_one_point():
     assert "Expected dtype torch.float32, got torch.float64" in " ".join(verdict.message.split())
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_large_scores_are_exact_and_lie_far_apart(seed: int):
     large = [case for case in draw(WEIGHTS.side, seed) if "scores near" in case.shown]
     assert len(large) == 3

@@ -63,7 +63,6 @@ def test_right_answers_give_what_a_pencil_gives(exercise: Exercise, args: tuple[
 
 
 @pytest.mark.parametrize("exercise", [LOSS, POOL], ids=lambda exercise: exercise.id)
-@pytest.mark.parametrize("seed", range(20))
 def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
     """No verdict hangs on the tolerance: where a mistake gives other numbers, they are ten times as far away."""
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
@@ -80,7 +79,6 @@ def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
         assert farthest > 10 * (exercise.judge.atol + exercise.judge.rtol), name
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_every_row_of_padding_and_every_side_is_there(seed: int):
     sides, empty = set(), 0
     for case in draw(POOL.side, seed):
@@ -94,7 +92,6 @@ def test_every_row_of_padding_and_every_side_is_there(seed: int):
     assert empty == 3
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_spans_are_drawn_so_that_each_condition_counts(seed: int):
     for case in draw(SPAN.side, seed):
         start, end, *limit = case.args
@@ -144,7 +141,6 @@ def test_the_statistics_of_a_right_answer_look_like_normal_variables():
     assert 0.8 < far.std() < 1.2
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_sentences_hold_what_the_judge_looks_for(seed: int):
     for case in draw(MASKING.side, seed):
         ids, mask_id, vocab, *special_ids = case.args
@@ -238,7 +234,6 @@ def test_a_number_without_a_label_is_an_error_for_each_right_answer(word: int):
             right([5, 6, 7], [None, word, 0, 0, 2, None])
 
 
-@pytest.mark.parametrize("seed", range(20))
 def test_with_nothing_but_padding_in_reach_the_first_pair_wins_in_any_precision(seed: int):
     (case,) = (case for case in draw(SPAN.side, seed) if "every allowed sum holds padding" in case.shown)
     expected = torch.stack((torch.zeros(len(case.args[1]), dtype=torch.long), case.args[1].argmax(1)), 1)

@@ -18,7 +18,6 @@ from course_lib.exercises.shortcuts import find_shortcut
 
 LESSON = exercises.lesson("04")
 LOSS, SAMPLE, WRITE, ATTEND, BYTES = LESSON
-every_seed = pytest.mark.parametrize("seed", range(20))
 
 
 def logits_of(*shares: float) -> torch.Tensor:
@@ -108,7 +107,6 @@ def test_the_bound_holds_for_every_count_that_may_come():
         assert exact[condemned].sum() <= 2 * math.exp(-ODDS)
 
 
-@every_seed
 def test_no_sum_of_chances_is_close_to_top_p(seed: int):
     """However a right answer adds up, and in whatever order, it keeps the same tokens."""
     for case, _, _ in counts_in(SAMPLE, seed):
@@ -119,7 +117,6 @@ def test_no_sum_of_chances_is_close_to_top_p(seed: int):
             assert (sums - top_p).abs().min() > 0.01, case.shown
 
 
-@every_seed
 def test_logits_differ_enough_for_any_order_to_be_the_same(seed: int):
     for case in draw(SAMPLE.side, seed):
         assert case.args[0].sort(dim=-1).values.diff(dim=-1).min() > 0.25
@@ -146,7 +143,6 @@ def test_writing_is_what_a_pencil_gives():
         assert right(counting, torch.tensor([[4, 0], [1, 1]]), 3).tolist() == [[6, 0, 1], [3, 4, 5]]
 
 
-@every_seed
 def test_every_token_has_a_say_in_what_is_written(seed: int):
     """In some case the first token of the prompt decides, in some the order, and not all answers are one token."""
     first = order = several = 0
@@ -175,7 +171,6 @@ def test_attending_is_what_a_pencil_gives():
         torch.testing.assert_close(torch.cat(outputs, dim=2), torch.tensor([[[[1.0, 0], [2, 0], [4, 2]]]]))
 
 
-@every_seed
 def test_cached_attention_is_torchs_own_over_everything(seed: int):
     cases = draw(ATTEND.side, seed)
     for case, seen in zip(cases, run(ATTEND.side, ATTEND.reference, cases), strict=True):
@@ -194,7 +189,6 @@ def test_bytes_are_what_a_pencil_gives():
 
 
 @pytest.mark.parametrize("exercise", [LOSS, ATTEND], ids=lambda exercise: exercise.id)
-@every_seed
 def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
     """No verdict hangs on the tolerance: where a mistake gives other numbers, they are fifty times as far away."""
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
@@ -212,7 +206,6 @@ def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
 
 
 @pytest.mark.parametrize("exercise", [LOSS, ATTEND], ids=lambda exercise: exercise.id)
-@every_seed
 def test_right_answers_agree_ten_times_as_closely_as_they_must(exercise: Exercise, seed: int):
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
     for right in exercise.alternatives:

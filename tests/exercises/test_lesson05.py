@@ -19,7 +19,6 @@ from course_lib.masks import create_bidirectional_mask, create_causal_mask, crea
 
 LESSON = exercises.lesson("05")
 LEAK, COPY, REPAIR = LESSON
-every_seed = pytest.mark.parametrize("seed", range(20))
 
 
 def reads(*pairs: tuple[int, int]) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -107,7 +106,6 @@ def test_a_right_answer_is_condemned_for_its_draws_less_than_once_in_a_billion_t
     assert others * (_tail(n, 1 / others, seldom) + _tail(n, 1 / others, often)) < 1e-9
 
 
-@every_seed
 def test_a_token_that_shows_as_one_id_alone_does_so_as_no_obvious_one(seed: int):
     """Neighbours, the ends of the vocabulary, its middle and the mirror image find none of the rare leaks."""
     cases = draw(LEAK.side, seed)
@@ -122,7 +120,6 @@ def test_a_token_that_shows_as_one_id_alone_does_so_as_no_obvious_one(seed: int)
             assert torch.equal(model(changed)[:, :j], before[:, :j])
 
 
-@every_seed
 def test_one_model_feels_how_large_the_batch_is_and_no_other(seed: int):
     """Whoever compares answers to batches of two sizes is told so; whoever compares like with like finds the same."""
     feels = []
@@ -188,7 +185,6 @@ def test_more_questions_than_needed_are_no_fault():
     assert COPY.grade(asks_twice).passed
 
 
-@every_seed
 def test_any_function_that_makes_the_causal_mask_will_do_and_what_the_old_mask_leaves_will_not(seed: int):
     """The statement asks for create_causal_mask in the place of a mask that looks ahead; its like is as good."""
     causal = {case.shown: create_causal_mask for case in draw(REPAIR.side, seed) if "stays" not in case.group}

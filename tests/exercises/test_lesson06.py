@@ -15,7 +15,6 @@ from course_lib.exercises.shortcuts import find_shortcut
 
 LESSON = exercises.lesson("06")
 CROSS, MASK, PAIRS, ERROR = LESSON
-every_seed = pytest.mark.parametrize("seed", range(20))
 
 
 def layer_of(kind: type[nn.Module], **weights: torch.Tensor) -> nn.Module:
@@ -65,7 +64,6 @@ def scores_of(case: Case) -> torch.Tensor:
     return q @ k.mT / q.shape[-1] ** 0.5
 
 
-@every_seed
 def test_the_cases_are_what_their_groups_say(seed: int):
     cases = [case for case in draw(CROSS.side, seed) if case.args and case.group != run_side.REFUSES]
     of_one_length = [case for case in cases if case.args[0].shape[1] == case.args[1].shape[1]]
@@ -83,7 +81,6 @@ def test_the_cases_are_what_their_groups_say(seed: int):
                 assert not case.args[2].all(-1).all()
 
 
-@every_seed
 def test_pairs_hang_on_no_rounding_and_padding_wins_where_it_stands(seed: int):
     for case in draw(PAIRS.side, seed):
         weights, source, target = case.args
@@ -95,7 +92,6 @@ def test_pairs_hang_on_no_rounding_and_padding_wins_where_it_stands(seed: int):
             assert (weights.mean(0)[: len(target)].argmax(-1) >= len(source)).any()
 
 
-@every_seed
 def test_shares_hang_on_no_rounding(seed: int):
     for case in draw(ERROR.side, seed):
         weights, gold = case.args
@@ -106,7 +102,6 @@ def test_shares_hang_on_no_rounding(seed: int):
             assert 0 < (~gold.any(-1)).sum() < len(gold)
 
 
-@every_seed
 def test_the_first_table_of_each_group_can_be_followed_on_paper(seed: int):
     first = {case.group: case.args for case in reversed(draw(ERROR.side, seed))}
     assert list(reversed(first)) == list(ERROR.groups)
@@ -170,7 +165,6 @@ def gaps(exercise: Exercise, got: list[Observation], expected: list[Observation]
 
 
 @pytest.mark.parametrize("exercise", [CROSS, ERROR], ids=lambda exercise: exercise.id)
-@every_seed
 def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
     """No verdict hangs on the tolerance: where a mistake gives other numbers, they are fifty times as far away."""
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
@@ -179,7 +173,6 @@ def test_wrong_values_are_clearly_wrong(exercise: Exercise, seed: int):
 
 
 @pytest.mark.parametrize("exercise", [CROSS, ERROR], ids=lambda exercise: exercise.id)
-@every_seed
 def test_right_answers_agree_ten_times_as_closely_as_they_must(exercise: Exercise, seed: int):
     expected = run(exercise.side, exercise.reference, draw(exercise.side, seed), seed)
     for right in exercise.alternatives:

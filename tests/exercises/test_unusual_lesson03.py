@@ -75,5 +75,4 @@ def weighted(logits, labels):
 test_unusual_right_answers_pass = passes(
     [(MASKING, unusual), (MASKING, cumulative), (LOSS, weighted), (POOL, pooled_by_attention), (SPAN, by_cummax),
      (LABELS, tuple_of_labels)],
-    seeds=20,
 )  # fmt: skip

@@ -20,8 +20,8 @@ def gets_its_name(rows: Sequence[tuple[Exercise, Student, str | None, float]]) -
     @pytest.mark.parametrize(
         ("exercise", "student", "name", "points"), rows, ids=[f"{row[0].side.name}-{row[2]}" for row in rows]
     )
-    def test(exercise: Exercise, student: Student, name: str | None, points: float) -> None:
-        for seed in range(3):
+    def test(exercise: Exercise, student: Student, name: str | None, points: float, seeds: range) -> None:
+        for seed in seeds:
             verdict = exercise.grade(student, seed)
             assert verdict.status == "failed"
             assert (verdict.misconception, verdict.points) == (name, points), verdict.message
@@ -30,14 +30,14 @@ def gets_its_name(rows: Sequence[tuple[Exercise, Student, str | None, float]]) -
     return test
 
 
-def passes(rows: Sequence[tuple[Exercise, Student]], seeds: int = 3) -> Callable[..., None]:
+def passes(rows: Sequence[tuple[Exercise, Student]]) -> Callable[..., None]:
     """Test that each row's code, however unusual, earns all points."""
 
     @pytest.mark.parametrize(
         ("exercise", "student"), rows, ids=[f"{exercise.side.name}-{student.__name__}" for exercise, student in rows]
     )
-    def test(exercise: Exercise, student: Student) -> None:
-        for seed in range(seeds):
+    def test(exercise: Exercise, student: Student, seeds: range) -> None:
+        for seed in seeds:
             verdict = exercise.grade(student, seed)
             assert verdict.passed, verdict.message
 
