@@ -46,6 +46,7 @@ __all__ = [
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_terminal_summary",
+    "seeds",
 ]
 
 
@@ -54,14 +55,21 @@ def pytest_addoption(parser):
     parser.addoption("--thorough", action="store_true", help=said)
 
 
+@pytest.fixture(scope="session")
+def seeds(pytestconfig):
+    """The seeds that an exercise is tried with: two, or twenty in a thorough run."""
+    return _seeds(pytestconfig)
+
+
+def _seeds(config):
+    return range(20 if config.getoption("thorough") else 2)
+
+
 def pytest_generate_tests(metafunc):
-    """Try whatever asks for a `seed` or for `seeds` with two of them, with twenty in a thorough run."""
-    seeds = range(20 if metafunc.config.getoption("thorough") else 2)
+    """Make of each test that asks for a `seed` one for each seed."""
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    if "seeds" in metafunc.fixturenames:
-        metafunc.parametrize("seeds", [seeds], ids=[""])
     if "seed" in metafunc.fixturenames and not any("seed" in names for names in given):
-        metafunc.parametrize("seed", seeds)
+        metafunc.parametrize("seed", _seeds(metafunc.config))
 
 
 def pytest_collection_modifyitems(items):

@@ -196,7 +196,7 @@ TOLD: list[tuple[Exercise, Callable[..., Any], str | None, float]] = [
     (LOSS, written_out(naive_softmax, 2), "exponentials that overflow", 4),
     (LOSS, written_out(lambda logits, of: logits.exp().sum(-1).log() - of(logits)), "exponentials that overflow", 4),
     (LOSS, written_out(lambda logits, of: -of(logits.softmax(-1)).log()), "the logarithm of a rounded zero", 4),
-    (LOSS, written_out(lambda logits, of: -(of(logits.softmax(-1)) + 1e-9).log(), 2),
+    (LOSS, written_out(lambda logits, of: -(of(logits.softmax(-1)) + 1e-12).log(), 2),
      "a small number inside the logarithm", 4),
     (LOSS, written_out(log_softmax, 2), "no error where nothing is predicted", 4),
     (ATTEND, joins_again(), "the new tokens stand there twice", 0),

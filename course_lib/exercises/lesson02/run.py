@@ -102,6 +102,7 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
     return [
         _weights_case(PLAIN, *draw(batch, heads)),
         unmasked,
+        _weights_case(PLAIN, *(value.clone() for value in half), more=", bfloat16"),
         _weights_case(MASKED, *draw(batch, heads), shared),
         _weights_case(MASKED, *draw(batch, heads), padding),
         _weights_case(MASKED, *draw(batch, heads), _mask(generator, batch, heads, q_len, k_len)),
@@ -114,7 +115,6 @@ def _weights_cases(generator: torch.Generator) -> list[Case]:
         _weights_case(AXES, one[:, :1], several, _mask(generator, 1, k_len)),
         _weights_case(AXES, *double, shared, ", float64"),
         _weights_case(AXES, *half, shared, ", bfloat16"),
-        _weights_case(AXES, *(value.clone() for value in half), more=", bfloat16"),
     ]
 
 

@@ -55,6 +55,7 @@ def _sentences(generator: torch.Generator, rows: int, seq: int, vocab: int) -> t
     _, *ordinary = (v for v in others if v != mask_id)
     ids = _choose(generator, ordinary, (rows, seq))
     ids[torch.rand(rows, seq, generator=generator) < 0.02] = mask_id
+    ids[0, 1] = mask_id
     lengths = torch.randint(seq // 2, seq + 1, (rows, 1), generator=generator)
     place = torch.arange(seq)
     ids[:, 0] = start

@@ -307,6 +307,7 @@ SAMPLE = Exercise(
         "top_p drops the token that crosses": (
             sampler(reach=all_but_the_crossing_but_one),
             zeroed_chances(lambda chances, top_p: chances.cumsum(-1) <= top_p),
+            zeroed_chances(lambda chances, top_p: chances.cumsum(-1) < top_p),
             zeroed_chances(lambda chances, top_p: chances.cumsum(-1) <= top_p, is_shared=True),
         ),
         "top_p without sorting": (sampler(reach=by_sums),),
