@@ -215,7 +215,11 @@ def _learn(
 
 
 def half_trained() -> bool:
-    """Say whether a model is in use whose training was interrupted and not done again."""
+    """Say whether a model is in use whose training was interrupted and not done again.
+
+    >>> half_trained()
+    False
+    """
     if _half_trained:
         gc.collect()  # a model that nobody holds any more is out of use
     return len(_half_trained) > 0

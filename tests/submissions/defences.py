@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from course_lib.exercises import comparing, evidence
 from course_lib.exercises.evidence import MIME
-from course_lib.grading import build, execution, grader, handin, nbgrader_glue, submission, verdicts
+from course_lib.grading import build, cells, execution, grader, handin, nbgrader_glue, submission, verdicts
 from course_lib.grading.sandbox import Sandbox
 
 __all__ = ["WITHOUT"]
@@ -34,13 +34,13 @@ def _evidence_from_anywhere(monkeypatch: Any, parts: frozenset[str], root: Path)
             "evidence": seen[0] if seen and cell.exercise == "01.create_causal_mask" else None,
         }  # fmt: skip
 
-    monkeypatch.setattr(execution, "_result", result)
+    monkeypatch.setattr(cells, "_result", result)
 
 
 def _trusted_run_side(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
     """The modules that look at an answer are those that the student's code could reach before."""
     inject = "check = __import__('course_lib.checking', fromlist=['x']).evidence_check({exercise!r}, {seed}, {token!r})"
-    monkeypatch.setattr(execution, "INJECT", inject)
+    monkeypatch.setattr(cells, "INJECT", inject)
 
 
 def _trusted_observations(monkeypatch: Any, parts: frozenset[str], root: Path) -> None:
