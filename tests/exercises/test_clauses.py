@@ -12,33 +12,21 @@ import pytest
 from course_lib import exercises
 from course_lib.exercises.exercise import run_mistake
 from course_lib.exercises.running import draw, run
-from tests.exercises.test_notebooks import COURSE, cells_of
+from tests.exercises.test_notebooks import COURSE, scope_of, sources_of
 
 FILES = sorted((Path(__file__).parent / "clauses").glob("lesson*.toml"))
 ROWS = [row | {"lesson": file.stem[-2:]} for file in FILES for row in tomllib.loads(file.read_text())["clause"]]
 
 
 def broken(row: dict[str, Any]) -> Any:
-    """The answer that breaks the promise of a row: the lesson's own answers and imports, and then its edits."""
-    scope, name = {}, row["exercise"]
-    for cell in cells_of(row["lesson"]):
-        if cell.id == "setup" or cell.source.startswith(answers(row["lesson"])):
-            if cell.source.startswith(answers(row["lesson"], name)):
-                source = row.get("answer", cell.source)
-                for old, new in row.get("edits", []):
-                    assert source.count(old) == 1, f"{old!r} should stand in the answer exactly once"
-                    source = source.replace(old, new)
-                assert source != cell.source
-                exec(source, scope)
-            else:
-                exec(cell.source, scope)
-    return scope[name]
-
-
-def answers(lesson: str, name: str = "") -> tuple[str, ...]:
-    """How the answer cells of a lesson begin, or the one of an exercise."""
-    names = [name] if name else [exercise.side.name for exercise in exercises.lesson(lesson)]
-    return tuple(f"{kind} {one}(" for kind in ("def", "class") for one in names)
+    """The lesson's own answer with the edits of a row, or the answer that the row gives in its place."""
+    name, right = row["exercise"], sources_of(row["lesson"])[row["exercise"]]
+    source = row.get("answer", right)
+    for old, new in row.get("edits", []):
+        assert source.count(old) == 1, f"{old!r} should stand in the answer exactly once"
+        source = source.replace(old, new)
+    assert source != right
+    return scope_of(row["lesson"], **{name: source})[name]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row['lesson']}.{row['exercise']}-{row['id']}" for row in ROWS])

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ def cells_of(number: str) -> list[nbformat.NotebookNode]:
     """The cells of a lesson's solution."""
     lesson = next(lesson for lesson in COURSE.lessons() if lesson.number == number)
     return nbformat.read(lesson.file(COURSE.solutions), as_version=4).cells
+
+
+@cache
+def sources_of(number: str) -> dict[str, str]:
+    """The sources of a lesson's setup and of its answers, by the exercise's name."""
+    heads = {f"{kind} {ex.side.name}(": ex.side.name for ex in exercises.lesson(number) for kind in ("def", "class")}
+    named = ((next((heads[head] for head in heads if c.source.startswith(head)), c.id), c) for c in cells_of(number))
+    return {name: cell.source for name, cell in named if name == "setup" or name in heads.values()}
+
+
+def scope_of(number: str, **instead: str) -> dict[str, Any]:
+    """What a lesson's setup and answers define; instead: other sources, by the exercise's name."""
+    scope: dict[str, Any] = {}
+    for source in (sources_of(number) | instead).values():
+        exec(source, scope)
+    return scope
 
 
 @every_lesson
@@ -57,13 +74,9 @@ def test_a_statement_gives_the_points_and_the_effort_of_its_exercise(exercise: E
 @every_exercise
 def test_the_answer_in_the_notebook_passes(exercise: Exercise):
     """With what the setup cell imports and the lesson's other answers, and nothing else."""
-    cells, scope = cells_of(exercise.id[:2]), {}
-    answers = tuple(f"{kind} {ex.side.name}(" for ex in exercises.lesson(exercise.id[:2]) for kind in ("def", "class"))
-    for cell in cells:
-        if cell.id == "setup" or cell.source.startswith(answers):
-            exec(cell.source, scope)
+    answer = scope_of(exercise.id[:2])[exercise.side.name]
     for seed in range(5):
-        verdict = exercise.grade(scope[exercise.side.name], seed)
+        verdict = exercise.grade(answer, seed)
         assert verdict.passed, verdict.message
 
 
