@@ -108,8 +108,7 @@ class _HandIn:
                 suspects = [n for n in began if n < place and LATER.search(self.cells[n].source)]
                 if suspects:
                     self.again.add(place)
-                    lived = {n: time.monotonic() - began[n] for n in suspects if self.cells[n].exercise is None}
-                    self.waits = {n: min(1.5 * seconds + 0.5, LONGEST_WAIT) for n, seconds in lived.items()}
+                    self.waits = {n: min(1.5 * (time.monotonic() - began[n]) + 0.5, LONGEST_WAIT) for n in suspects}
                     return
             self.deaths += not kernel.alive
             done["outputs"] = _shortened(done["outputs"], min(MOST_SHOWN, self.room))

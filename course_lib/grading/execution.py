@@ -63,7 +63,7 @@ def execute(job: bytes) -> bytes:
         here = pace()
         limits = Limits(**facts["limits"]).at(here)
         done = run_cells(cells, facts["seed"], limits, partial(make, library, limits))
-        return json.dumps({"cells": done, "pace": here.as_dict()}).encode()
+        return json.dumps({"cells": done, "pace": asdict(here)}).encode()
 
 
 def sweep() -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 __all__ = ["Pace", "pace"]
@@ -23,10 +23,6 @@ class Pace:
 
     processor: float = 1.0
     clock: float = 1.0
-
-    def as_dict(self) -> dict[str, float]:
-        """Give it as it is kept with a result."""
-        return {name: round(value, 2) for name, value in asdict(self).items()}
 
 
 def pace() -> Pace:

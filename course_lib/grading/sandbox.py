@@ -24,7 +24,6 @@ __all__ = ["LIBRARY", "SOCKETS", "Limits", "Sandbox", "SandboxBroken", "availabl
 MIB = 2**20
 COURSE_FILES = ("solutions", "nbgrader_config.py", "gradebook.db")  # each marks a directory nobody inside may see
 LIBRARY = "/library"  # where the sandbox sees the grading build
-START_SECONDS = 30  # that a small program may take to start and end here, on the busiest machine
 PROCESSOR_SECONDS = ("cpu_seconds", "cell_seconds", "later_seconds", "notebook_seconds")
 SOCKETS = "/sockets"  # where the sandbox may make sockets; never a directory of the host
 
@@ -52,7 +51,7 @@ class Limits:
     later_seconds: int | float = 2.0  # the same for an ungraded cell after one that ran out of time
     notebook_seconds: int | float = 120.0  # of one notebook, kernel starts included
     patience: int | float = 3.0  # seconds on the clock for each second of processor time
-    start_seconds: int | float = 30.0  # on the clock, until a kernel answers
+    start_seconds: int | float = 30.0  # on the clock, until a kernel answers, or a self-test has ended
     output_bytes: int = 8 * MIB  # everything the kernel sends while one cell runs
 
     def at(self, pace: Pace) -> "Limits":
@@ -242,8 +241,9 @@ def available() -> str | None:
     if sentence := missing():
         return sentence
     with tempfile.TemporaryDirectory() as library:
-        with Sandbox(Path(library)).start([sys.executable, "-I", "-S", "-c", "pass"]) as process:
-            status = process.wait(START_SECONDS)
+        sandbox = Sandbox(Path(library))
+        with sandbox.start([sys.executable, "-I", "-S", "-c", "pass"]) as process:
+            status = process.wait(sandbox.limits.start_seconds)
     if status == 0:
         return None
     said = _last_line(process)
@@ -296,13 +296,13 @@ def _probe(sandbox: Sandbox, stack: contextlib.ExitStack) -> list[str]:
             environment={"COURSE_CANARY": canary},
         )
     )
-    process.wait(START_SECONDS)
+    process.wait(small.start_seconds)
     process.kill()
     try:
         problems = list(map(str, json.loads(process.process.stdout.read(65_536))))
     except ValueError:
         problems = [f"its self-test does not run ({_last_line(process)})"]
-    hog.wait(START_SECONDS)
+    hog.wait(small.start_seconds)
     return problems + ([] if hog.ended == "out of memory" else ["the limit on all memory together does not hold"])
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["SandboxProcess", "footprint", "processor_seconds"]
+__all__ = ["SandboxProcess"]
 
 TICK = 0.05  # seconds between looks at the memory
 DESCRIPTOR_BYTES = 425_984  # kernel memory one Unix socket can hold (twice net.core.wmem_max), which no process shows
@@ -88,8 +88,9 @@ class SandboxProcess:
         os.set_blocking(descriptor, False)
         while self.wait(TICK) is None:
             self._drain(descriptor)
-            self.worked = max(self.worked, processor_seconds(self.process.pid))
-            if self.memory_bytes is not None and footprint(self.process.pid, self.memory_bytes) > self.memory_bytes:
+            members = _tree(self.process.pid)
+            self.worked = max(self.worked, _processor_seconds(members))
+            if self.memory_bytes is not None and _footprint(members[1:], self.memory_bytes) > self.memory_bytes:
                 self.kill("out of memory")
         self._drain(descriptor)
         self.process.stderr.close()
@@ -101,12 +102,11 @@ class SandboxProcess:
                 self._stderr = (self._stderr + chunk)[-STDERR_BYTES:]
 
 
-def footprint(pid: int, enough: int) -> int:
-    """Bytes of memory held by the sandbox that bubblewrap's process `pid` made, kernel memory as far as it shows.
+def _footprint(members: list[int], enough: int) -> int:
+    """Bytes of memory held by the processes of a sandbox, its init first; kernel memory as far as it shows.
 
     Pages that processes share count once for each while the sum stays below `enough`; above, the exact sum is made.
     """
-    members = _tree(pid)[1:]
     resident = {task: facts for task, facts in map(_facts, members) if facts}
     held = sum(_open_files(task, facts) * DESCRIPTOR_BYTES for task, facts in resident.items())
     held += sum(facts.get(name, 0) for facts in resident.values() for name in ("VmPTE", "VmSwap", "HugetlbPages"))
@@ -122,14 +122,14 @@ def footprint(pid: int, enough: int) -> int:
     return total
 
 
-def processor_seconds(pid: int) -> float:
-    """Seconds of processor time that a process and all that descend from it have had.
+def _processor_seconds(members: list[int]) -> float:
+    """Seconds of processor time that processes, and those of their children that have ended, have had.
 
     A process that has ended counts with the one that waited for it, an orphan with the sandbox's init; one whose
     parent ignores its end escapes, and is stopped by the clock.
     """
     ticks = 0
-    for member in _tree(pid):
+    for member in members:
         with contextlib.suppress(OSError):
             facts = Path(f"/proc/{member}/stat").read_text(errors="replace").rpartition(")")[2].split()
             ticks += sum(map(int, facts[11:15]))  # utime, stime, cutime, cstime
