@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.clock import stretched
 
 TOKEN = "browser-tests"
-START_SECONDS = stretched(60)
-RUN_SECONDS = stretched(90)
+START_SECONDS = stretched(45)
+RUN_SECONDS = stretched(60)
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 
 KERNEL_IS_READY = """() => {

@@ -24,7 +24,7 @@ SMALL = Limits(memory_bytes=128 * MIB, tmp_bytes=512 * MIB, file_bytes=256 * MIB
 
 def test_the_self_test_passes_in_well_under_a_second(library):
     self_test(Sandbox(library))  # the files it reads are in memory now
-    with passes_within(0.7):
+    with passes_within(0.5):
         self_test()
 
 
@@ -118,7 +118,7 @@ HOGS = {
 
 @pytest.mark.parametrize("hog", HOGS.values(), ids=HOGS)
 def test_memory_is_watched_wherever_it_is_held(inside, hog):
-    watched = inside(f"{hog}\nimport time; time.sleep(20)", seconds=8, limits=SMALL)[2]
+    watched = inside(f"{hog}\nimport time; time.sleep(20)", seconds=4, limits=SMALL)[2]
     assert watched.ended == "out of memory"
 
 
