@@ -3,7 +3,7 @@
 from nbformat.v4 import new_code_cell
 
 from tests.classroom import solved
-from tests.submissions.scene import MOST, WITHOUT_PADDING, case, full, limit, padding
+from tests.submissions.scene import MOST, WITHOUT_PADDING, case, full, limit, padding, place_of
 
 
 @limit("did not finish in time")
@@ -99,7 +99,7 @@ def fills_the_disk(scene):
 def dies_between_the_exercises(scene):
     """A cell of the learner's own ends the process after two exercises; the kernel comes back for the others."""
     notebook = solved()
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks")
+    place = place_of(notebook, "combine-masks")
     notebook.cells.insert(place, new_code_cell("import os\nos._exit(1)", id="mine"))
     return notebook
 
@@ -108,7 +108,7 @@ def dies_between_the_exercises(scene):
 def exits_when_all_is_well(scene):
     """Cells of the learner's own say exit() and quit() where they are done, before the first answer and later."""
     notebook = full('print("done")\nif True: exit()')
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks")
+    place = place_of(notebook, "combine-masks")
     notebook.cells.insert(place, new_code_cell("quit()", id="mine-too"))
     return notebook
 
@@ -117,7 +117,7 @@ def exits_when_all_is_well(scene):
 def ends_its_kernel_later(scene):
     """A cell of the learner's own starts a timer that ends the process while a later cell runs."""
     notebook = full("import os, threading\nthreading.Timer(0.5, os._exit, (1,)).start()")
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks")
+    place = place_of(notebook, "combine-masks")
     notebook.cells.insert(place, new_code_cell("import time\ntime.sleep(1)", id="mine-too"))
     return notebook
 

@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course_lib.nbgrader_tools import configuration
 from tests.classroom import LESSON, grade_cells
-from tests.submissions.scene import RIGHT, WRONG, case, full, points_without, wrong
+from tests.submissions.scene import RIGHT, WRONG, case, full, place_of, points_without, wrong
 
 # In a grader that takes the student's file as it is.
 
@@ -63,7 +63,7 @@ def check_above_a_borrowed_answer(scene):
     """The check was moved above the wrong answer, behind a cell that borrows the course's own function for it."""
     notebook = wrong()
     check = notebook.cells.pop(next(n for n, c in enumerate(notebook.cells) if c.id == "create-causal-mask-check"))
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
+    place = place_of(notebook, "create-causal-mask")
     borrow = "import importlib\nown = importlib.import_module('course' '_lib.masks').create_causal_mask\n"
     borrow += "create_causal_mask = lambda n, device=None: own(n, device)"
     borrowed = new_code_cell(borrow, id="borrowed")

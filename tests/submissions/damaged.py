@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_raw_cell
 
 from tests.classroom import grade_cells, released, solved
 from tests.submissions.cheats_in_the_file import SCRIPT, _has_script
-from tests.submissions.scene import MOST, WITHOUT_PADDING, case, full, repaired, text_of, unreadable
+from tests.submissions.scene import MOST, WITHOUT_PADDING, case, full, place_of, repaired, text_of, unreadable
 
 # Cells that are not where or what they were.
 
@@ -25,7 +25,7 @@ def check_twice(scene):
 def answer_twice(scene):
     """An answer was copied."""
     notebook = solved()
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
+    place = place_of(notebook, "create-causal-mask")
     notebook.cells.insert(place, deepcopy(notebook.cells[place]))
     return notebook
 
@@ -50,7 +50,7 @@ def answer_deleted(scene):
 def check_above_its_answer(scene):
     """A check was moved to the top."""
     notebook = solved()
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "combine-masks-check")
+    place = place_of(notebook, "combine-masks-check")
     notebook.cells.insert(0, notebook.cells.pop(place))
     return notebook
 

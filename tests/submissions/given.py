@@ -1,22 +1,17 @@
 """Right work in which a cell that was given is lost or changed: whatever the answers need is there all the same."""
 
-from nbformat.v4 import new_code_cell
-
+from course_lib.grading.submission import is_answer
 from tests.classroom import solved
-from tests.submissions.scene import MOST, case, repaired
+from tests.submissions.scene import MOST, case, full, place_of, repaired
 
 LOWER = "def lower(n): return torch.ones(1, 1, n, n, dtype=torch.bool).tril()"
 WITH_HELPER = "def create_causal_mask(n, device=None):\n    return lower(n).to(device)"
 
 
-def _place(notebook, name):
-    return next(number for number, cell in enumerate(notebook.cells) if cell.id == name)
-
-
 def setup_with(before="", after="", kind="code"):
     """The solved notebook with these lines around those of its setup."""
     notebook = solved()
-    setup = notebook.cells[_place(notebook, "setup")]
+    setup = notebook.cells[place_of(notebook, "setup")]
     setup.source = f"{before}{setup.source}{after}"
     setup.cell_type = kind
     return notebook
@@ -36,7 +31,7 @@ def setup_saved_as_raw(scene):
 def setup_with_a_helper_saved_as_text(scene):
     """The setup became markdown, and what a learner had added to it is needed too."""
     notebook = setup_with(after=f"\n{LOWER}", kind="markdown")
-    answer = notebook.cells[_place(notebook, "create-causal-mask")]
+    answer = notebook.cells[place_of(notebook, "create-causal-mask")]
     answer.source = WITH_HELPER
     return notebook
 
@@ -45,7 +40,7 @@ def setup_with_a_helper_saved_as_text(scene):
 def setup_deleted(scene):
     """The setup was deleted, as in a notebook whose kernel still knew it."""
     notebook = solved()
-    del notebook.cells[_place(notebook, "setup")]
+    del notebook.cells[place_of(notebook, "setup")]
     return notebook
 
 
@@ -53,7 +48,7 @@ def setup_deleted(scene):
 def setup_emptied(scene):
     """The setup was emptied."""
     notebook = solved()
-    notebook.cells[_place(notebook, "setup")].source = "\n"
+    notebook.cells[place_of(notebook, "setup")].source = "\n"
     return notebook
 
 
@@ -61,7 +56,7 @@ def setup_emptied(scene):
 def setup_moved_to_the_end(scene):
     """The setup was moved below everything."""
     notebook = solved()
-    notebook.cells.append(notebook.cells.pop(_place(notebook, "setup")))
+    notebook.cells.append(notebook.cells.pop(place_of(notebook, "setup")))
     return notebook
 
 
@@ -74,13 +69,8 @@ def setup_that_installs(scene):
 @repaired("what the cell mine installs was left out")
 def helper_below_an_installation(scene):
     """A cell of the learner's own installs something, and defines what an answer calls."""
-    notebook = solved()
     helper = "%pip install -q \\\n    einops\npip install pandas\nif True:\n    !{sys.executable} -m pip install x\n"
-    helper += LOWER
-    notebook.cells.insert(_place(notebook, "setup") + 1, new_code_cell(helper, id="mine"))
-    answer = notebook.cells[_place(notebook, "create-causal-mask")]
-    answer.source = WITH_HELPER
-    return notebook
+    return full(helper + LOWER, create_causal_mask=WITH_HELPER)
 
 
 @unremarkable
@@ -99,7 +89,7 @@ def setup_that_hangs(scene):
 def setup_without_name(scene):
     """A tool took the setup's id and metadata; it is known by what it holds."""
     notebook = solved()
-    setup = notebook.cells[_place(notebook, "setup")]
+    setup = notebook.cells[place_of(notebook, "setup")]
     setup.metadata = {}
     del setup["id"]
     return notebook
@@ -109,7 +99,7 @@ def setup_without_name(scene):
 def changed_setup_without_name(scene):
     """A tool took the id of a setup that raises; nobody can know it for the setup."""
     notebook = setup_with("import antigravity_for_masks\n")
-    notebook.cells[_place(notebook, "setup")].id = "b7f1"
+    notebook.cells[place_of(notebook, "setup")].id = "b7f1"
     return notebook
 
 
@@ -136,11 +126,10 @@ def examples_filled_in(scene):
 
 def with_helper(helper, calls="checked"):
     """Every answer calls a function that this cell defines."""
-    notebook = solved()
+    notebook = full(helper)
     for cell in notebook.cells:
-        if cell.metadata.get("nbgrader", {}).get("solution"):
+        if is_answer(cell):
             cell.source = cell.source.replace("    return ", f"    {calls}()\n    return ")
-    notebook.cells.insert(_place(notebook, "setup") + 1, new_code_cell(helper, id="mine"))
     return notebook
 
 

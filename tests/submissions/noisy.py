@@ -3,7 +3,7 @@
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from tests.classroom import solved
-from tests.submissions.scene import MOST, RIGHT, case, full, repaired
+from tests.submissions.scene import MOST, RIGHT, case, full, place_of, repaired
 
 HEAD = "def create_causal_mask(seq_len, device=None):"
 
@@ -115,7 +115,7 @@ def decorated(scene):
     """.replace("\n        ", "\n"))
     helper = "import functools\ncalls = []\ndef counted(f):\n    @functools.wraps(f)\n    def g(*a, **k):\n"
     helper += "        return f(*a, **k)\n    return g\n"
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
+    place = place_of(notebook, "create-causal-mask")
     notebook.cells.insert(place, new_code_cell(helper, id="helper", metadata={"tags": ["experiment"]}))
     return notebook
 
@@ -172,7 +172,7 @@ def answer_in_another_cell(scene):
 
     stub = next(cell.source for cell in released().cells if cell.id == "create-causal-mask")
     notebook = full(create_causal_mask=stub)
-    place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "create-causal-mask")
+    place = place_of(notebook, "create-causal-mask")
     notebook.cells.insert(place + 1, new_code_cell(f"{HEAD}\n    return {RIGHT}", id="my-answer"))
     return notebook
 

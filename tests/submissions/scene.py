@@ -34,6 +34,7 @@ __all__ = [
     "full",
     "limit",
     "padding",
+    "place_of",
     "points_without",
     "repaired",
     "unreadable",
@@ -136,6 +137,11 @@ def wrong(before: str = "", answer: str = WRONG, after: str = "") -> NotebookNod
     return answered({"create-causal-mask": "\n\n".join(filter(None, (code(before), code(answer), code(after))))})
 
 
+def place_of(notebook: NotebookNode, name: str) -> int:
+    """Where the cell of this name stands."""
+    return next(place for place, cell in enumerate(notebook.cells) if cell.id == name)
+
+
 def full(extra: str = "", **answers: str) -> NotebookNode:
     """The solved notebook, with these answers in place of its own, and one more cell behind the setup."""
     notebook = solved()
@@ -143,8 +149,7 @@ def full(extra: str = "", **answers: str) -> NotebookNode:
     for name, source in answers.items():
         cells[name.replace("_", "-")].source = code(source)
     if extra:
-        place = next(n for n, cell in enumerate(notebook.cells) if cell.id == "setup")
-        notebook.cells.insert(place + 1, new_code_cell(code(extra), id="mine"))
+        notebook.cells.insert(place_of(notebook, "setup") + 1, new_code_cell(code(extra), id="mine"))
     return notebook
 
 
